@@ -2,6 +2,17 @@
 //!
 //! Data flows one way: observe -> decide -> execute -> report. The map of the house:
 //!
+//! - [`api`]: the custom resources; types and vocabulary, no I/O.
+//! - [`cli`]: the command line.
 //! - [`kafka`]: the only place that calls rdkafka.
+//! - [`mapping`]: pure; routes, origins, the position of a group on the target and its certificate.
+//! - [`secrets`], [`topic_partition`]: small things that several of them share.
 
+pub mod api;
+pub mod cli;
 pub mod kafka;
+pub mod mapping;
+pub mod secrets;
+pub mod topic_partition;
+
+pub use topic_partition::TopicPartition;

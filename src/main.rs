@@ -1,1 +1,7 @@
-fn main(){}
+//! The binary: parse, set up telemetry, run.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    appmigration::cli::main()
+}

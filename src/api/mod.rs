@@ -1,0 +1,3 @@
+//! The custom resources, by version. Types and vocabulary only: no I/O.
+
+pub mod v1alpha1;

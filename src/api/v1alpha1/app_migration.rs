@@ -1,0 +1,138 @@
+//! `AppMigration`: one consumer group moves.
+
+use std::time::Duration as StdDuration;
+
+use kube::{CustomResource, KubeSchema, core::Duration};
+use serde::{Deserialize, Serialize};
+
+use super::{AppMigrationStatus, Policies};
+
+/// Longest name of a migration: `-plan` and the number of a further part are put behind it.
+pub const MAX_NAME_LENGTH: usize = 240;
+
+/// One consumer group moves from the source to the target cluster of a replicator.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "k2k.dev",
+    version = "v1alpha1",
+    kind = "AppMigration",
+    plural = "appmigrations",
+    shortname = "appmig",
+    category = "k2k",
+    namespaced,
+    status = "AppMigrationStatus",
+    derive = "PartialEq",
+    doc = "One consumer group moves from the source to the target cluster of a K2KReplicator, and resumes on exactly the next record it had not read.",
+    printcolumn(name = "Replicator", type_ = "string", json_path = ".spec.replicatorRef.name"),
+    printcolumn(name = "Group", type_ = "string", json_path = ".spec.consumerGroup"),
+    printcolumn(name = "Target Group", type_ = "string", json_path = ".spec.targetConsumerGroup", priority = 1),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Partitions", type_ = "string", json_path = ".status.summary.progress", description = "Partitions committed on the target, of all"),
+    printcolumn(name = "Exact", type_ = "integer", json_path = ".status.summary.exact", description = "Partitions whose position is proven exact", priority = 1),
+    printcolumn(name = "Reread", type_ = "integer", json_path = ".status.summary.reread", description = "Records that are read again"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    validation = Rule::new("size(self.metadata.name) <= 240").message("metadata.name can have at most 240 characters: the plan's name is made from it"),
+    validation = Rule::new(IDENTITY_IS_FIXED)
+        .message("replicatorRef, consumerGroup, targetConsumerGroup and topics cannot change once stopConfirmed was true; delete the object and create a new one"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AppMigrationSpec {
+    /// The `K2KReplicator` that copies what the group reads, in the same namespace.
+    pub replicator_ref: ReplicatorRef,
+
+    /// The consumer group on the source cluster. Example: `orders-app`.
+    #[schemars(length(min = 1, max = 255))]
+    pub consumer_group: String,
+
+    /// The consumer group on the target cluster. Default: `consumerGroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub target_consumer_group: Option<String>,
+
+    /// Which of the topics with committed offsets move. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<TopicSelection>,
+
+    /// Your word that the application is stopped. The operator checks it, and keeps to it once given: taking
+    /// it back has no effect, `suspend` or deleting the object has.
+    #[serde(default)]
+    pub stop_confirmed: bool,
+
+    /// How long the committed offsets must stand still before the group counts as stopped, between `1s` and
+    /// `1h`. Consumers that use `assign` (Flink, Spark) never show as members: give them more than their
+    /// checkpoint interval. Example: `30s`.
+    #[serde(default = "default_quiet_period")]
+    #[schemars(schema_with = "quiet_period_schema")]
+    pub quiet_period: Duration,
+
+    /// Nothing is done while true. A commit that has begun is finished later.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// What to do where the case is not clear-cut.
+    #[serde(default)]
+    pub policies: Policies,
+}
+
+const IDENTITY_IS_FIXED: &str = "\
+!((has(oldSelf.spec.stopConfirmed) && oldSelf.spec.stopConfirmed) \
+|| (has(oldSelf.status) && has(oldSelf.status.stopConfirmedAt))) \
+|| (self.spec.replicatorRef == oldSelf.spec.replicatorRef \
+&& self.spec.consumerGroup == oldSelf.spec.consumerGroup \
+&& has(self.spec.targetConsumerGroup) == has(oldSelf.spec.targetConsumerGroup) \
+&& (!has(self.spec.targetConsumerGroup) || self.spec.targetConsumerGroup == oldSelf.spec.targetConsumerGroup) \
+&& has(self.spec.topics) == has(oldSelf.spec.topics) \
+&& (!has(self.spec.topics) || self.spec.topics == oldSelf.spec.topics))";
+
+/// Names a `K2KReplicator` in the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct ReplicatorRef {
+    /// Name of the `K2KReplicator`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Chooses topics by anchored regular expressions over source topic names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct TopicSelection {
+    /// Topics that move. Empty: all with a committed offset. Example: `["orders"]`.
+    #[serde(default)]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 512)))]
+    pub include: Vec<String>,
+
+    /// Topics that stay, even where `include` names them.
+    #[serde(default)]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 512)))]
+    pub exclude: Vec<String>,
+}
+
+impl AppMigrationSpec {
+    /// The group on the target cluster, with its default resolved.
+    pub fn target_group(&self) -> &str {
+        self.target_consumer_group
+            .as_deref()
+            .unwrap_or(&self.consumer_group)
+    }
+}
+
+fn default_quiet_period() -> Duration {
+    StdDuration::from_secs(10).into()
+}
+
+fn quiet_period_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+            "message": "quietPeriod must be between 1s and 1h",
+        }],
+    })
+}
