@@ -64,6 +64,8 @@ pub struct Seen {
     pub keys: HashMap<KeyDigest, SourceOffset>,
     /// Copies read, repeats included.
     pub records: u64,
+    /// The smallest origin.
+    lowest: Option<SourceOffset>,
 }
 
 /// The most recent copy of a source partition.
@@ -75,13 +77,24 @@ pub struct Last {
     pub origin: SourceOffset,
     /// Whether an older copy of the same record was there.
     pub repeats: bool,
+    /// Whether the ascending run that it belongs to began below the record before it.
+    pub descended: bool,
+    /// Whether that run began below every record before it: what it may repeat may have been deleted.
+    pub below_all: bool,
 }
 
 impl TargetDigest {
     /// For a partition on which copies of `wanted` matter.
     pub fn new(format: OriginFormat, implied: Implied, wanted: BTreeSet<TopicPartition>) -> Self {
         let numbers = Numbers::fixed(format.encoding);
-        Self { format, implied, numbers, undecided: Vec::new(), wanted, found: Found::default() }
+        Self {
+            format,
+            implied,
+            numbers,
+            undecided: Vec::new(),
+            wanted,
+            found: Found::default(),
+        }
     }
 
     /// The next record. `key` is given where the topic is compacted.
@@ -135,7 +148,11 @@ impl TargetDigest {
             Origin::Copy(source, origin) => {
                 found.with_origin += 1;
                 if self.wanted.contains(&source) {
-                    found.sources.entry(source).or_default().note(offset, origin, raw, key);
+                    found
+                        .sources
+                        .entry(source)
+                        .or_default()
+                        .note(offset, origin, raw, key);
                 }
             }
         }
@@ -146,7 +163,19 @@ impl Seen {
     fn note(&mut self, target: TargetOffset, origin: SourceOffset, raw: &RawOrigin, key: Option<KeyDigest>) {
         self.records += 1;
         let repeats = self.copies.insert(origin, target);
-        self.last = Some(Last { target, origin, repeats });
+        let (mut descended, mut below_all) = self.last.map_or((false, false), |l| (l.descended, l.below_all));
+        if self.last.is_some_and(|last| origin <= last.origin) {
+            descended = true;
+            below_all = self.lowest.is_some_and(|lowest| origin < lowest);
+        }
+        self.last = Some(Last {
+            target,
+            origin,
+            repeats,
+            descended,
+            below_all,
+        });
+        self.lowest = Some(self.lowest.map_or(origin, |lowest| lowest.min(origin)));
         if let Some(pipeline) = &raw.pipeline
             && self.pipelines.len() < MAX_PIPELINES
             && !self.pipelines.contains(pipeline)

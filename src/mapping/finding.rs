@@ -16,17 +16,26 @@ pub struct Finding {
 impl Finding {
     /// A finding on `partition`.
     pub fn new(reason: Reason, partition: &TopicPartition, message: impl Into<String>) -> Self {
-        Self { reason, partition: partition.clone(), message: message.into() }
+        Self {
+            reason,
+            partition: partition.clone(),
+            message: message.into(),
+        }
     }
 
     /// The findings of one reason as one message: the first one, and how many more there are.
     pub fn summarize(findings: &[&Self]) -> String {
-        let Some(first) = findings.first() else { return String::new() };
+        let Some(first) = findings.first() else {
+            return String::new();
+        };
         let text = format!("{}: {}", first.partition, first.message);
         match findings.len() - 1 {
             0 => text,
             1 => format!("{text} (and 1 more partition: {})", findings[1].partition),
-            more => format!("{text} (and {more} more partitions, next {})", findings[1].partition),
+            more => format!(
+                "{text} (and {more} more partitions, next {})",
+                findings[1].partition
+            ),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 use super::{
     Facts, SourceFacts, SourceOffset, TargetOffset,
     copies::Copies,
-    digest::Seen,
+    digest::{Last, Seen},
     facts::TargetFacts,
     finding::Finding,
     intervals::IntervalSet,
@@ -88,8 +88,13 @@ pub fn view<'a>(
             former_only: None,
         };
     };
-    let mut view =
-        View { target, facts: target_facts, copies: Cow::Borrowed(&seen.copies), seen: Some(seen), former_only: None };
+    let mut view = View {
+        target,
+        facts: target_facts,
+        copies: Cow::Borrowed(&seen.copies),
+        seen: Some(seen),
+        former_only: None,
+    };
     if let Some((bound, origin)) = seen.copies.highest_last_copy_from(facts.high_watermark) {
         view.copies.to_mut().forget_up_to(bound);
         if view.copies.first_origin_at_or_after(facts.committed).is_none() {
@@ -103,7 +108,11 @@ impl Judge<'_, '_> {
     /// Applies the rules. An error is a question to the source; ask it, then judge again.
     pub fn judge(&self) -> Result<Judgement, Question> {
         let mut judgement = Judgement::default();
-        if let Some(finding) = self.out_of_range().or_else(|| self.pipelines()).or_else(|| self.recreated()) {
+        if let Some(finding) = self
+            .out_of_range()
+            .or_else(|| self.pipelines())
+            .or_else(|| self.recreated())
+        {
             judgement.findings.push(finding);
             return Ok(judgement);
         }
@@ -119,7 +128,13 @@ impl Judge<'_, '_> {
 
     fn ask(&self, from: SourceOffset, to: SourceOffset, first_only: bool) -> Question {
         let keys = self.views.iter().any(|v| v.facts.compacted);
-        Question { partition: self.q.clone(), from, to, first_only, keys }
+        Question {
+            partition: self.q.clone(),
+            from,
+            to,
+            first_only,
+            keys,
+        }
     }
 
     fn source_has_any(&self, from: SourceOffset, to: SourceOffset) -> Result<bool, Question> {
@@ -132,7 +147,13 @@ impl Judge<'_, '_> {
 
     /// Rules 14 and 21.
     fn out_of_range(&self) -> Option<Finding> {
-        let SourceFacts { committed: c, log_start, last_stable, high_watermark: end, .. } = self.facts;
+        let SourceFacts {
+            committed: c,
+            log_start,
+            last_stable,
+            high_watermark: end,
+            ..
+        } = self.facts;
         if c > end {
             let text = format!(
                 "committed {c} lies beyond the source's end {end} (log start {log_start}): the topic was \
@@ -152,7 +173,11 @@ impl Judge<'_, '_> {
     /// Rule 24.
     fn pipelines(&self) -> Option<Finding> {
         self.views.iter().find_map(|view| {
-            let mut names = view.seen?.pipelines.iter().map(|name| String::from_utf8_lossy(name));
+            let mut names = view
+                .seen?
+                .pipelines
+                .iter()
+                .map(|name| String::from_utf8_lossy(name));
             let (first, second) = (names.next()?, names.next()?);
             let text = format!(
                 "pipelines `{first}` and `{second}` both write it into {}: stop one of them and start with a \
@@ -178,12 +203,17 @@ impl Judge<'_, '_> {
 
     /// R, where it is known and not void.
     fn replicator_position(&self) -> Option<SourceOffset> {
-        self.facts.replicator_position.filter(|r| *r <= self.facts.high_watermark)
+        self.facts
+            .replicator_position
+            .filter(|r| *r <= self.facts.high_watermark)
     }
 
     /// The smallest origin at or above the committed offset on any target.
     fn first_unread(&self) -> Option<SourceOffset> {
-        self.views.iter().filter_map(|v| v.copies.first_origin_at_or_after(self.facts.committed)).min()
+        self.views
+            .iter()
+            .filter_map(|v| v.copies.first_origin_at_or_after(self.facts.committed))
+            .min()
     }
 
     fn max_origin(&self) -> Option<SourceOffset> {
@@ -226,11 +256,18 @@ impl Judge<'_, '_> {
         if position.is_some() {
             return Ok(Ok(ProvenBy::ReplicatorPosition));
         }
-        if self.views.iter().all(|v| v.copies.first_origin_at_or_after(c).is_some()) {
+        if self
+            .views
+            .iter()
+            .all(|v| v.copies.first_origin_at_or_after(c).is_some())
+        {
             return Ok(Ok(ProvenBy::Witness));
         }
         // The source is exhausted: all that it holds between the earliest of the last origins and c arrived.
-        let from = self.views.iter().map(|v| Self::last_origin(v).map_or(self.facts.log_start, SourceOffset::next));
+        let from = self
+            .views
+            .iter()
+            .map(|v| Self::last_origin(v).map_or(self.facts.log_start, SourceOffset::next));
         let from = from.min().unwrap_or(self.facts.log_start).min(c);
         let missing = if self.views.len() == 1 {
             self.source_has_any(from, c)?
@@ -240,7 +277,10 @@ impl Judge<'_, '_> {
         if !missing {
             return Ok(Ok(ProvenBy::SourceExhausted));
         }
-        Ok(Err((self.open_transaction().unwrap_or_else(|| self.behind(from)), from)))
+        Ok(Err((
+            self.open_transaction().unwrap_or_else(|| self.behind(from)),
+            from,
+        )))
     }
 
     fn behind(&self, replicated_to: SourceOffset) -> Finding {
@@ -270,7 +310,17 @@ impl Judge<'_, '_> {
             return Ok(None);
         };
         for view in &self.views {
-            let Some(last) = view.seen.and_then(|s| s.last).filter(|l| l.repeats && l.origin < max) else {
+            // Retention or compaction may have taken the older copies that a run repeats: in doubt it does.
+            let repeats = |l: &Last| {
+                l.repeats
+                    || (l.below_all && view.facts.log_start.0 > 0)
+                    || (l.descended && view.facts.compacted)
+            };
+            let Some(last) = view
+                .seen
+                .and_then(|s| s.last)
+                .filter(|l| repeats(l) && l.origin < max)
+            else {
                 continue;
             };
             if Self::last_origin(view) != Some(last.origin) {
@@ -282,7 +332,10 @@ impl Judge<'_, '_> {
                      waiting until it has passed that (policies.replicationProof: Waive goes on without)",
                     last.origin, view.target
                 );
-                return Ok(Some((self.finding(Reason::ReplayInProgress, text), last.origin.next())));
+                return Ok(Some((
+                    self.finding(Reason::ReplayInProgress, text),
+                    last.origin.next(),
+                )));
             }
         }
         Ok(None)
@@ -290,7 +343,12 @@ impl Judge<'_, '_> {
 
     /// Rules 2, 3, 4, 12 and 13: what the source holds in `[c, U)`, or may have held, that no target has.
     fn gaps(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts { committed: c, log_start, last_stable, .. } = *self.facts;
+        let SourceFacts {
+            committed: c,
+            log_start,
+            last_stable,
+            ..
+        } = *self.facts;
         let first = self.first_unread();
         let Some(until) = first.or_else(|| self.replicator_position()) else {
             return self.undecided(judgement);
@@ -319,7 +377,12 @@ impl Judge<'_, '_> {
     /// Nothing at or above c has been seen and R is not known: a target that lost its records looks exactly
     /// like one that is a moment behind.
     fn undecided(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts { committed: c, log_start, last_stable, .. } = *self.facts;
+        let SourceFacts {
+            committed: c,
+            log_start,
+            last_stable,
+            ..
+        } = *self.facts;
         judgement.undecided = self.source_has_any(c.max(log_start), last_stable.max(c))?;
         if judgement.undecided && self.all.policies.gap == GapPolicy::Fail {
             judgement.findings.push(self.nothing_unread_yet());
@@ -348,10 +411,19 @@ impl Judge<'_, '_> {
     /// Holes behind the first unread record: they do not move the position, but it is not verified unless the
     /// source explains them.
     fn later_holes(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let (Some(first), Some(max)) = (self.first_unread(), self.max_origin()) else { return Ok(()) };
+        let (Some(first), Some(max)) = (self.first_unread(), self.max_origin()) else {
+            return Ok(());
+        };
         let from = first.max(self.facts.log_start);
-        let holes = self.origins().holes_within(from.0, max.0 + 1);
-        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else { return Ok(()) };
+        // What the replicator has passed should be there too, unless an open transaction hides it.
+        let passed = self
+            .replicator_position()
+            .filter(|_| self.open_transaction().is_none());
+        let to = passed.map_or(max.next(), |r| r.min(self.facts.last_stable).max(max.next()));
+        let holes = self.origins().holes_within(from.0, to.0);
+        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
+            return Ok(());
+        };
         let missing = self.missing(SourceOffset(*start), SourceOffset(*end))?;
         let count: u64 = missing.iter().map(|(from, to)| from.abs_diff(*to)).sum();
         if self.all.filtering {
@@ -366,22 +438,35 @@ impl Judge<'_, '_> {
 
     /// Rule 4: declared, and between two origins on the target.
     fn dropped_on_purpose(&self, first_unread: Option<SourceOffset>) -> bool {
-        let below = |v: &View<'_>| v.copies.highest_last_copy(self.facts.committed, TargetOffset(i64::MAX));
+        let below = |v: &View<'_>| {
+            v.copies
+                .highest_last_copy(self.facts.committed, TargetOffset(i64::MAX))
+        };
         self.all.filtering && first_unread.is_some() && self.views.iter().any(|v| below(v).is_some())
     }
 
     /// Rule 12 on a compacted target.
     fn superseded(&self, missing: &[(i64, i64)]) -> u64 {
-        let views: Vec<&Seen> =
-            self.views.iter().filter(|v| v.facts.compacted).filter_map(|v| v.seen).collect();
+        let views: Vec<&Seen> = self
+            .views
+            .iter()
+            .filter(|v| v.facts.compacted)
+            .filter_map(|v| v.seen)
+            .collect();
         if views.is_empty() {
             return 0;
         }
         let later = |offset: i64| {
             let key = self.log.key(offset)?;
-            views.iter().find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
+            views
+                .iter()
+                .find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
         };
-        missing.iter().flat_map(|(from, to)| *from..*to).filter(|offset| later(*offset).is_some()).count() as u64
+        missing
+            .iter()
+            .flat_map(|(from, to)| *from..*to)
+            .filter(|offset| later(*offset).is_some())
+            .count() as u64
     }
 
     /// Every origin that any target holds.
@@ -400,9 +485,14 @@ impl Judge<'_, '_> {
         }
         let origins = self.origins();
         let holes = origins.holes_within(from.0, to.0);
-        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else { return Ok(Vec::new()) };
+        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
+            return Ok(Vec::new());
+        };
         let data = self.source_data(SourceOffset(*start), SourceOffset(*end))?;
-        Ok(data.into_iter().flat_map(|(from, to)| origins.holes_within(from, to)).collect())
+        Ok(data
+            .into_iter()
+            .flat_map(|(from, to)| origins.holes_within(from, to))
+            .collect())
     }
 }
 

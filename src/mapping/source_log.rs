@@ -68,7 +68,8 @@ impl SourceLog {
 
     /// The data records of `[from, to)` as intervals; none where not all of it is known yet.
     pub fn data(&self, from: SourceOffset, to: SourceOffset) -> Option<Vec<(i64, i64)>> {
-        self.covers(from, to).then(|| self.data.within(from.0, to.0).collect())
+        self.covers(from, to)
+            .then(|| self.data.within(from.0, to.0).collect())
     }
 
     fn covers(&self, from: SourceOffset, to: SourceOffset) -> bool {
