@@ -202,6 +202,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // As the signals give it.
     fn cause(trouble: Trouble) -> Option<Cause> {
         Some(Cause {
             trouble,

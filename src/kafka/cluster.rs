@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::consumer::Consumer;
-
 use super::{
     Committed, ConnectionConfig, DEFAULT_DEADLINE, GroupDescription, GroupKind, GroupState, KafkaError,
     TopicPartition,
@@ -103,7 +101,10 @@ impl Cluster {
 
     /// All topics that the principal may see, with their partition counts.
     pub async fn topics(&self) -> Result<BTreeMap<String, u32>, KafkaError> {
-        self.call("list the topics", list_topics).await
+        self.call("list the topics", |handle, patience| {
+            ffi::list_topics(handle.native(), patience)
+        })
+        .await
     }
 
     /// Ids and partition counts of these topics. One that does not exist is absent; one that the
@@ -339,29 +340,4 @@ fn again(failure: &Failure) -> Again {
         ) => Again::AfterPause(Duration::from_millis(100)),
         _ => Again::No,
     }
-}
-
-fn list_topics(handle: &Handle, patience: &Patience) -> Result<BTreeMap<String, u32>, Failure> {
-    patience.check()?;
-    let metadata = handle
-        .consumer()
-        .fetch_metadata(None, patience.left())
-        .map_err(|error| {
-            Failure::call(
-                error
-                    .rdkafka_error_code()
-                    .map_or(code::BAD_MSG, |code| code as i32),
-            )
-        })?;
-    let topics = metadata.topics().iter();
-    Ok(topics
-        // A topic that is being deleted has an error and no partitions.
-        .filter(|topic| topic.error().is_none() || !topic.partitions().is_empty())
-        .map(|topic| {
-            (
-                topic.name().to_owned(),
-                u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
-            )
-        })
-        .collect())
 }

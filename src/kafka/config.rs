@@ -120,6 +120,8 @@ impl ConnectionConfig {
         // Explicit, else rdkafka derives it from the `log` crate's global level.
         config.set_log_level(RDKafkaLogLevel::Info);
         config.set("client.id", "appmigration");
+        // Some reasons are only logged: without the thread's name the line can be shown as it is.
+        config.set("log.thread.name", "false");
         // A broker that accepts and never answers shows only after this time.
         config.set("socket.connection.setup.timeout.ms", "5000");
         for (name, value) in &self.properties {
@@ -302,5 +304,6 @@ fn check_credential(field: &str, value: &str) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "config_tests.rs"]
 mod tests;

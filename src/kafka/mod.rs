@@ -22,6 +22,7 @@ mod pool;
 mod properties;
 mod reader;
 mod scan;
+mod scan_consumer;
 mod scan_progress;
 mod signals;
 

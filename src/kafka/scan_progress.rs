@@ -1,6 +1,6 @@
-//! How far a scan has come in each range: pure bookkeeping, no client.
+//! How far a scan has come: pure bookkeeping, no client.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use serde::Deserialize;
 
@@ -93,12 +93,15 @@ impl Ranges {
         self.open == 0
     }
 
-    /// Where to start reading.
-    pub(super) fn assignment(&self) -> Vec<(TopicPartition, i64)> {
-        self.places
-            .iter()
-            .map(|place| (place.range.partition.clone(), place.next))
+    /// The ranges that are not done, and where to go on reading.
+    pub(super) fn open_places(&self) -> Vec<(TopicPartition, i64)> {
+        let open = self.places.iter().filter(|place| !place.done);
+        open.map(|place| (place.range.partition.clone(), place.next))
             .collect()
+    }
+
+    pub(super) fn range(&self, index: usize) -> &ScanRange {
+        &self.places[index].range
     }
 
     /// Which range a record belongs to.
@@ -137,8 +140,8 @@ impl Ranges {
         (step, &self.places[index].range)
     }
 
-    /// Takes the news that everything below `offset` has been given.
-    pub(super) fn end(&mut self, partition: &TopicPartition, offset: i64) -> End {
+    /// Takes the news that nothing below `offset` is still to come.
+    pub(super) fn skip_to(&mut self, partition: &TopicPartition, offset: i64) -> End {
         let index = self
             .by_name
             .get(&partition.topic)
@@ -153,9 +156,22 @@ impl Ranges {
         place.next = place.next.max(offset);
         let reached = !place.done && place.next >= place.range.to;
         place.done |= reached;
-        place.short = !place.done;
+        place.short = false;
         self.open -= usize::from(reached);
         End { reached, moved }
+    }
+
+    /// Takes the end of a partition: nothing below `offset` is still to come, and for now nothing above.
+    pub(super) fn end(&mut self, partition: &TopicPartition, offset: i64) -> End {
+        let end = self.skip_to(partition, offset);
+        let index = self
+            .by_name
+            .get(&partition.topic)
+            .and_then(|topic| topic.get(&partition.partition));
+        if let Some(place) = index.map(|&index| &mut self.places[index]) {
+            place.short = !place.done;
+        }
+        end
     }
 
     /// A range whose log ended below the range's end, and where.
@@ -167,8 +183,49 @@ impl Ranges {
     }
 }
 
+/// Whether a scan moves.
+pub(super) struct Progress {
+    /// When it was last seen to move.
+    pub(super) since: Instant,
+    /// It has moved since the last look.
+    pub(super) moved: bool,
+    /// An error event came since it last moved.
+    pub(super) troubled: bool,
+    fetched_to: i64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            moved: false,
+            troubled: false,
+            fetched_to: 0,
+        }
+    }
+}
+
+impl Progress {
+    /// A long stretch of aborted records gives none; the positions that the client fetches from show
+    /// that it moves all the same.
+    pub(super) fn statistics(&mut self, json: &[u8]) {
+        let fetched = next_offsets(json);
+        self.moved |= fetched > self.fetched_to;
+        self.fetched_to = fetched;
+    }
+
+    /// Looks; true where trouble is over.
+    pub(super) fn settle(&mut self) -> bool {
+        if !std::mem::take(&mut self.moved) {
+            return false;
+        }
+        self.since = Instant::now();
+        std::mem::take(&mut self.troubled)
+    }
+}
+
 /// The sum of the next offsets to fetch, out of the client's statistics; 0 where they cannot be read.
-pub(super) fn next_offsets(json: &[u8]) -> i64 {
+fn next_offsets(json: &[u8]) -> i64 {
     #[derive(Deserialize)]
     struct Client {
         topics: HashMap<String, Topic>,
@@ -188,6 +245,7 @@ pub(super) fn next_offsets(json: &[u8]) -> i64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -232,7 +290,7 @@ mod tests {
     fn empty_ranges_are_nothing_and_two_of_one_partition_are_one() {
         assert!(Ranges::new(vec![at(5, 5), at(6, 5)]).all_done());
         let ranges = Ranges::new(vec![at(5, 8), at(2, 6)]);
-        assert_eq!(ranges.assignment(), [(TopicPartition::new("t", 0), 2)]);
+        assert_eq!(ranges.open_places(), [(TopicPartition::new("t", 0), 2)]);
         assert_eq!(ranges.len(), 1);
     }
 
