@@ -146,7 +146,7 @@ impl Signals {
     }
 
     /// The moment at which a call that started at `start` should stop waiting, as things stand.
-    pub(super) fn give_up_at(&self, start: Instant) -> Option<Instant> {
+    fn give_up_at(&self, start: Instant) -> Option<Instant> {
         let state = self.lock();
         let down = state.down?;
         let trouble = state
@@ -163,6 +163,11 @@ impl Signals {
             (true, Trouble::Tls | Trouble::Transport) => RECONNECTION,
         };
         Some(down + grace)
+    }
+
+    /// Whether a call that started at `start` should stop waiting now.
+    pub(super) fn hopeless(&self, start: Instant) -> bool {
+        self.give_up_at(start).is_some_and(|at| at <= Instant::now())
     }
 
     /// Returns when a call that started at `start` should stop waiting.

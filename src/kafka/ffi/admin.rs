@@ -37,6 +37,25 @@ pub(in crate::kafka) enum Isolation {
     ReadCommitted,
 }
 
+impl OffsetSpec {
+    fn native(self) -> sys::rd_kafka_OffsetSpec_t {
+        match self {
+            Self::Earliest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+            Self::Latest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+        }
+    }
+}
+
+impl Isolation {
+    fn native(self) -> sys::rd_kafka_IsolationLevel_t {
+        use sys::rd_kafka_IsolationLevel_t as Level;
+        match self {
+            Self::ReadUncommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+            Self::ReadCommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        }
+    }
+}
+
 /// Sends one admin call and waits for its answer; the answer's own error is a failure.
 pub(super) fn ask(
     client: &NativeClient,
@@ -189,25 +208,17 @@ pub(in crate::kafka) fn list_offsets(
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let spec = match spec {
-        OffsetSpec::Earliest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
-        OffsetSpec::Latest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
-    };
-    let isolation = match isolation {
-        Isolation::ReadUncommitted => {
-            sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
-        }
-        Isolation::ReadCommitted => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-    };
-    let mut list = PartitionList::new(partitions.len())?;
-    for partition in partitions {
-        list.push(partition, spec as i64, &[])?;
+    // The client refuses a list that names a partition twice.
+    let unique: BTreeSet<_> = partitions.iter().collect();
+    let mut list = PartitionList::new(unique.len())?;
+    for partition in unique {
+        list.push(partition, spec.native() as i64, &[])?;
     }
     let event = ask(
         client,
         Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
         patience,
-        |options| options.isolation(isolation),
+        |options| options.isolation(isolation.native()),
         // SAFETY: all are valid; the list is copied before the call returns.
         |client, options, queue| unsafe { sys::rd_kafka_ListOffsets(client, list.ptr(), options, queue) },
     );
