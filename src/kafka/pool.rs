@@ -103,7 +103,9 @@ impl ClusterPool {
         let mut entries = self.lock();
         let before = entries.by_config.len();
         entries.by_config.retain(|_, entry| match entry {
-            Entry::Ready(cluster) => Arc::strong_count(&cluster.inner) > 1 || cluster.idle() < older_than,
+            Entry::Ready(cluster) => {
+                Arc::strong_count(&cluster.inner) > 1 || cluster.inner.idle() < older_than
+            }
             // Nobody waits for it any more; whoever asks next starts anew.
             Entry::Connecting(_, connecting) => connecting.peek().is_none(),
         });

@@ -6,6 +6,7 @@
 mod admin;
 mod consume;
 mod groups;
+mod metadata;
 mod owned;
 
 use std::{
@@ -13,9 +14,10 @@ use std::{
     ptr::addr_of,
 };
 
-pub(super) use admin::{Isolation, OffsetSpec, cluster_id, describe_topics, list_offsets};
+pub(super) use admin::{Isolation, OffsetSpec, describe_topics, list_offsets};
 pub(super) use consume::{ConsumerQueue, Polled, RawHeaders, RecordEvent};
 pub(super) use groups::{alter_offsets, committed, describe_group};
+pub(super) use metadata::{cluster_id, list_topics};
 use rdkafka::bindings as sys;
 
 use super::TopicPartition;
@@ -37,6 +39,7 @@ pub(super) mod code {
     pub const SSL: i32 = E::RD_KAFKA_RESP_ERR__SSL as i32;
     pub const AUTHENTICATION: i32 = E::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
     pub const AUTO_OFFSET_RESET: i32 = E::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
+    pub const NO_ENTRY: i32 = E::RD_KAFKA_RESP_ERR__NOENT as i32;
     pub const LOG_TRUNCATION: i32 = E::RD_KAFKA_RESP_ERR__LOG_TRUNCATION as i32;
     pub const DESTROY_BROKER: i32 = E::RD_KAFKA_RESP_ERR__DESTROY_BROKER as i32;
     pub const BAD_MSG: i32 = E::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
