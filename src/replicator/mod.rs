@@ -1,0 +1,4 @@
+//! The data plane.
+pub mod election;
+pub mod headers;
+pub mod position;
