@@ -1,1 +1,36 @@
-//! The only place that calls rdkafka.
+//! Kafka: the only place that calls rdkafka. Decides nothing about a migration, knows no Kubernetes type.
+//!
+//! - `config`, `properties`: a connection, and what a custom resource may set on it.
+//! - `error`: what went wrong, in the words of a person.
+//! - `handle`, `signals`: one polled client, and what its error events say about the brokers.
+//! - `call`: a blocking call on its own thread, with a deadline, raced against those events.
+//! - `cluster`, `group`: what can be asked of a cluster.
+//! - `scan`, `reader`: reading ranges of a log.
+//! - `pool`: one [`Cluster`] per connection, shared.
+//! - `ffi`: the only `unsafe` code of the crate.
+
+mod call;
+mod cluster;
+mod commit;
+mod config;
+mod error;
+mod ffi;
+mod group;
+mod handle;
+mod patience;
+mod pool;
+mod properties;
+mod reader;
+mod scan;
+mod scan_progress;
+mod signals;
+
+pub use call::DEFAULT_DEADLINE;
+pub use cluster::{Cluster, TopicDescription};
+pub use config::{ClientIdentity, ConnectionConfig, Purpose, Sasl, SaslMechanism, Tls};
+pub use error::{ConfigError, KafkaError};
+pub use group::{CommitOffset, Committed, GroupDescription, GroupKind, GroupMember, GroupState};
+pub use pool::ClusterPool;
+pub use reader::{HeaderNames, LogRecord, OriginHeaders, ScanRange, ScanStats};
+
+pub use crate::topic_partition::TopicPartition;

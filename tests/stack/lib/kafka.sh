@@ -1,0 +1,168 @@
+# shellcheck shell=bash
+# Two Kafka clusters of one process each, in KRaft mode.
+
+# java_command HEAP: sets JAVA, small and quick to start rather than fast in the long run.
+java_command() {
+  JAVA=(java -Xms32m "-Xmx$1" -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+    "-Dlog4j2.configurationFile=$STACK_HOME/kafka/log4j2.properties"
+    "-Dlog4j.configuration=file:$STACK_HOME/kafka/log4j.properties"
+    -cp "$KAFKA_LIBS/*")
+}
+
+# shellcheck disable=SC2034 # used in stack
+CLUSTERS=(source target)
+# listener_address CLUSTER LISTENER
+LISTENERS=(PLAINTEXT SSL MTLS SASL_SSL SASL_PLAINTEXT CONTROLLER)
+listener_address() {
+  local port=$STACK_PORTS i
+  [[ $1 == source ]] || port=$((port + ${#LISTENERS[@]}))
+  for i in "${!LISTENERS[@]}"; do
+    [[ ${LISTENERS[i]} != "$2" ]] || echo "127.0.0.1:$((port + i))"
+  done
+}
+
+write_kafka_config() {
+  local cluster=$1 dir=$STACK_DIR/kafka/$1 listener listeners='' l
+  for listener in "${LISTENERS[@]}"; do
+    listeners+=",$listener://$(listener_address "$cluster" "$listener")"
+  done
+  listeners=${listeners#,}
+  local plain='org.apache.kafka.common.security.plain.PlainLoginModule required'
+  for l in admin migrator nobody; do plain+=" user_$l=\"$l-secret\""; done
+  local scram='org.apache.kafka.common.security.scram.ScramLoginModule required;'
+  mkdir -p "$dir"
+  cat >"$dir/server.properties" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@$(listener_address "$cluster" CONTROLLER)
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listeners=$listeners
+advertised.listeners=${listeners%,*}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,MTLS:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/data
+
+# Whoever comes without credentials may do anything; other users only what ACLs give them.
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin;User:migrator;User:CN=migrator
+allow.everyone.if.no.acl.found=false
+
+ssl.keystore.type=PEM
+ssl.keystore.location=$PKI_DIR/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$PKI_DIR/ca.crt
+listener.name.ssl.ssl.client.auth=requested
+listener.name.mtls.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+
+# One broker.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+
+# Topics are made by the tests, never by a typing error.
+auto.create.topics.enable=false
+
+# Short waits: sessions, the cleaner, retention, and transactions that nobody ends.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
+log.initial.task.delay.ms=500
+log.cleaner.backoff.ms=100
+log.retention.check.interval.ms=1000
+log.segment.delete.delay.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+# A broker that was killed is let in again only after its old session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+
+# Small: two brokers share a small machine with everything else.
+log.cleaner.dedupe.buffer.size=8388608
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+EOF
+  for l in sasl_ssl sasl_plaintext; do
+    cat >>"$dir/server.properties" <<EOF
+listener.name.$l.scram-sha-256.sasl.jaas.config=$scram
+listener.name.$l.scram-sha-512.sasl.jaas.config=$scram
+listener.name.$l.plain.sasl.jaas.config=$plain;
+EOF
+  done
+  if [[ $KAFKA_VERSION == 3.* ]]; then
+    # The consumer protocol of KIP-848 is a preview there.
+    echo "group.coordinator.rebalance.protocols=classic,consumer" >>"$dir/server.properties"
+  else
+    cat >>"$dir/server.properties" <<EOF
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=2
+group.share.min.session.timeout.ms=1000
+group.share.session.timeout.ms=6000
+group.share.min.heartbeat.interval.ms=100
+group.share.heartbeat.interval.ms=500
+EOF
+  fi
+}
+
+launch_format() {
+  local user mechanism id users=()
+  write_kafka_config "$1"
+  for user in admin migrator nobody; do
+    for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+      users+=(--add-scram "$mechanism=[name=$user,password=$user-secret]")
+    done
+  done
+  # A cluster id like those of StorageTool's random-uuid; a leading dash would look like an option.
+  id=A$(openssl rand 16 | openssl base64 | tr '+/' '-_' | cut -c2-21)A
+  java_command 128m
+  launch "format-$1" "${JAVA[@]}" kafka.tools.StorageTool format \
+    -t "$id" -c "$STACK_DIR/kafka/$1/server.properties" "${users[@]}"
+}
+
+finish_format() {
+  wait "$(pid_of "format-$1")" || {
+    cat "$STACK_DIR/log/format-$1.log" >&2
+    die "formatting the log directory of $1 failed"
+  }
+  rm "$STACK_DIR/format-$1.pid"
+}
+
+launch_broker() {
+  java_command 512m
+  started_count "$1" >"$STACK_DIR/kafka/$1/starts"
+  spawn "kafka-$1" "${JAVA[@]}" kafka.Kafka "$STACK_DIR/kafka/$1/server.properties"
+}
+
+# The broker prints the line only after the controller has let it in.
+started_count() { grep -c 'Kafka Server started' "$STACK_DIR/log/kafka-$1.log" 2>/dev/null || true; }
+started_again() { (($(started_count "$1") > $2)); }
+wait_broker() {
+  local before
+  before=$(cat "$STACK_DIR/kafka/$1/starts")
+  wait_ready 120 "kafka-$1" started_again "$1" "${before:-0}"
+}
+
+cmd_broker() {
+  local cluster=${2:-}
+  [[ $cluster == source || $cluster == target ]] || die "usage: stack broker stop|kill|start|pause|resume source|target"
+  load_env
+  case $1 in
+    start)
+      running "kafka-$cluster" || launch_broker "$cluster"
+      wait_broker "$cluster"
+      ;;
+    stop) stop_servers 30 "kafka-$cluster" ;;
+    kill) kill_server "kafka-$cluster" ;;
+    pause) kill -STOP "$(pid_of "kafka-$cluster")" ;;
+    resume) kill -CONT "$(pid_of "kafka-$cluster")" ;;
+    *) die "broker knows stop, kill, start, pause and resume, not $1" ;;
+  esac
+}

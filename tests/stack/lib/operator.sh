@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# The operator under test, as a process of this machine with the rights of its ServiceAccount.
+
+operator_answers() { curl -fsS --max-time 2 "http://127.0.0.1:$1/readyz"; }
+
+start_operator() {
+  local name=operator wait=1 port=$OPERATOR_PORT
+  while (($# > 0)); do
+    case $1 in
+      --no-wait) wait= ;;
+      --name)
+        name=${2:?--name needs a name}
+        shift
+        ;;
+      --)
+        shift
+        break
+        ;;
+      *) die "usage: stack operator start [--no-wait] [--name NAME] [-- ARGS…]" ;;
+    esac
+    shift
+  done
+  [[ -n ${APPMIGRATION_BIN:-} ]] || die "APPMIGRATION_BIN is not set: the path of the operator's binary"
+  [[ -x $APPMIGRATION_BIN ]] || die "APPMIGRATION_BIN: cannot run $APPMIGRATION_BIN"
+  if running "$name"; then return; fi
+  [[ -f $OPERATOR_KUBECONFIG ]] || write_operator_kubeconfig
+  if [[ $name != operator ]]; then
+    # The last ports of the block are for more operators.
+    while ((++port < STACK_PORTS + PORTS_PER_STACK)) && listening "$port"; do :; done
+  fi
+  # The operator's own environment comes from the caller, fault injection included.
+  KUBECONFIG=$OPERATOR_KUBECONFIG POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name \
+    spawn "$name" "$APPMIGRATION_BIN" operator --listen "127.0.0.1:$port" "$@"
+  [[ -z $wait ]] || wait_ready 60 "$name" operator_answers "$port"
+}
+
+cmd_operator() {
+  load_env
+  local action=${1:-} name=operator
+  (($# == 0)) || shift
+  if [[ $action == start ]]; then
+    # One at a time: two tests may both find that it does not run.
+    (
+      flock 9
+      start_operator "$@"
+    ) 9>"$STACK_DIR/operator.lock"
+    return
+  fi
+  [[ ${1:-} != --name ]] || name=${2:?--name needs a name}
+  case $action in
+    stop) stop_servers 30 "$name" ;;
+    kill) kill_server "$name" ;;
+    status)
+      if running "$name"; then echo "running $(pid_of "$name")"; else
+        echo stopped
+        return 1
+      fi
+      ;;
+    *) die "usage: stack operator start|stop|kill|status [--name NAME]" ;;
+  esac
+}

@@ -1,0 +1,141 @@
+# shellcheck shell=bash
+# Fetches and builds the servers into the cache, keyed by version.
+
+# The version that a go.mod of ours asks for.
+go_version_of() { sed -n "s|^require $2 \(v[0-9.]*\)\$|\1|p" "$STACK_HOME/$1/go.mod"; }
+
+KAFKA_VERSION=${KAFKA:-4.3.1}
+KUBE_VERSION=$(go_version_of kube k8s.io/kubernetes)
+ETCD_VERSION=$(go_version_of etcd go.etcd.io/etcd/server/v3)
+HELM_VERSION=$(go_version_of helm helm.sh/helm/v4)
+KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
+KUBE_HOME=$CACHE/kube-$KUBE_VERSION
+ETCD_HOME=$CACHE/etcd-$ETCD_VERSION
+HELM_HOME=$CACHE/helm-$HELM_VERSION
+
+# need TOOL DEBIAN-PACKAGE HOMEBREW-PACKAGE: notes a tool that is missing.
+MISSING=
+need() {
+  command -v "$1" >/dev/null && return
+  MISSING+="  $1: apt-get install $2, or brew install $3"$'\n'
+}
+
+# From 1.21 on, Go fetches by itself the newer version that a go.mod asks for.
+need_go() {
+  local version=
+  command -v go >/dev/null && version=$(go version | sed -n 's/.* go1\.\([0-9]*\).*/\1/p')
+  ((${version:-0} >= 21)) && return
+  [[ $MISSING == *"  go 1.21"* ]] || MISSING+="  go 1.21 or later: https://go.dev/dl (Debian's golang may be too old), or brew install go"$'\n'
+}
+
+check_tools() {
+  local what
+  need openssl openssl openssl
+  need curl curl curl
+  need flock util-linux flock
+  need ps procps procps
+  command -v setsid >/dev/null || need perl perl perl
+  for what in "$@"; do
+    case $what in
+      kafka)
+        need java openjdk-17-jre-headless openjdk@17
+        # Needed only to fetch what is not there yet.
+        [[ -d $KAFKA_HOME ]] || need mvn maven maven
+        ;;
+      kube) [[ -d $KUBE_HOME && -d $ETCD_HOME ]] || need_go ;;
+      helm) [[ -d $HELM_HOME ]] || need_go ;;
+    esac
+  done
+  if command -v java >/dev/null; then
+    local java
+    java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+    ((${java:-0} >= 17)) || MISSING+="  java 17 or later (found ${java:-an unknown version}): apt-get install openjdk-17-jre-headless, or brew install openjdk@17"$'\n'
+  fi
+  [[ -z $MISSING ]] || die "missing tools:"$'\n'"$MISSING"
+}
+
+# provide DIR FUNCTION: lets FUNCTION fill a temporary directory and renames it to DIR at the end, so
+# that an interrupted set-up never looks like a finished one. One at a time, also between processes.
+provide() {
+  local dir=$1 fill=$2 name tmp
+  name=$(basename "$dir")
+  [[ ! -d $dir ]] || return 0
+  mkdir -p "$CACHE"
+  (
+    if ! flock -n 9; then
+      say "another set-up of $name is running: waiting for it"
+      flock 9
+    fi
+    [[ ! -d $dir ]] || exit 0
+    # Left by an interrupted set-up: nobody else can be at work on it while we hold the lock.
+    rm -rf "$CACHE/.$name".*
+    tmp=$(mktemp -d "$CACHE/.$name.XXXXXX")
+    local start=$SECONDS
+    "$fill" "$tmp"
+    chmod 755 "$tmp"
+    mv "$tmp" "$dir"
+    say "$name is ready, after $((SECONDS - start)) s"
+  ) 9>"$CACHE/$name.lock"
+}
+
+fill_kafka() {
+  say "fetching Kafka $KAFKA_VERSION from Maven Central (55 MB, 10 s to a minute)"
+  local profile=()
+  [[ $KAFKA_VERSION == 3.* ]] || profile=(-Plog4j2)
+  mvn -q -B -f "$STACK_HOME/kafka/pom.xml" "-Dkafka.version=$KAFKA_VERSION" "${profile[@]+"${profile[@]}"}" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DoutputDirectory="$1/lib" -DincludeScope=runtime >"$1/mvn.log" 2>&1 || {
+    cat "$1/mvn.log" >&2
+    return 1
+  }
+  rm "$1/mvn.log"
+}
+
+# go_build OUTPUT MODULE-DIR LDFLAGS PACKAGE…: without cgo, so that no C compiler is needed.
+go_build() {
+  local out=$1 module=$2 ldflags=$3
+  shift 3
+  (cd "$STACK_HOME/$module" && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
+    go build -trimpath -ldflags "-s -w $ldflags" -o "$out" "$@" >&2)
+}
+
+fill_kube() {
+  say "building kube-apiserver and kubectl $KUBE_VERSION (about 5 minutes on 2 cores when cold)"
+  # Without these it would call itself v0.0.0, and clients that look at the version would misjudge it.
+  local package flags='' minor=${KUBE_VERSION#v*.}
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=$KUBE_VERSION -X $package.gitMajor=1 -X $package.gitMinor=${minor%.*}"
+  done
+  go_build "$1/" kube "$flags" \
+    k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl
+}
+
+fill_etcd() {
+  say "building etcd $ETCD_VERSION (about half a minute when cold)"
+  go_build "$1/etcd" etcd "" go.etcd.io/etcd/server/v3
+}
+
+fill_helm() {
+  say "building helm $HELM_VERSION (about 3 minutes on 2 cores when cold)"
+  go_build "$1/helm" helm "-X helm.sh/helm/v4/internal/version.version=$HELM_VERSION" helm.sh/helm/v4/cmd/helm
+}
+
+cmd_setup() {
+  local what
+  (($# > 0)) || set -- all
+  [[ $1 != all ]] || set -- kafka kube helm
+  for what in "$@"; do
+    [[ $what == kafka || $what == kube || $what == helm ]] || die "setup knows kafka, kube, helm and all, not $what"
+  done
+  check_tools "$@"
+  for what in "$@"; do
+    case $what in
+      kafka) provide "$KAFKA_HOME" fill_kafka ;;
+      kube)
+        provide "$ETCD_HOME" fill_etcd
+        provide "$KUBE_HOME" fill_kube
+        ;;
+      helm) provide "$HELM_HOME" fill_helm ;;
+    esac
+  done
+}
