@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod connections;
 pub mod kafka;
 pub mod manifest;
 pub mod mapping;

@@ -97,7 +97,7 @@ impl Manifest {
     where
         K: Resource<DynamicType = ()> + CustomResourceExt + DeserializeOwned,
     {
-        let document = self.choose(&K::api_version(()), &K::kind(()), name)?;
+        let document = self.choose(&K::api_version(&()), &K::kind(&()), name)?;
         let problems = schema::problems(&K::crd(), document);
         if !problems.is_empty() {
             return Err(self.invalid(document, problems.join("; ")));

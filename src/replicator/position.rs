@@ -89,6 +89,11 @@ impl Position {
         self.in_flight.get(index).map(|record| record.offset)
     }
 
+    /// The sequence number in flight whose lowest bits, those of `mask`, are `low`.
+    pub fn widen(&self, low: u64, mask: u64) -> u64 {
+        self.first.wrapping_add(low.wrapping_sub(self.first) & mask)
+    }
+
     /// How many records are in flight, acknowledged ones behind an unacknowledged one included.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
@@ -160,6 +165,13 @@ mod tests {
         assert_eq!(position.safe(), Some(0));
         position.acknowledge(new);
         assert_eq!(position.safe(), Some(1));
+    }
+
+    #[test]
+    fn a_sequence_number_is_found_by_its_lowest_bits() {
+        let mut position = Position { first: 0xfe, ..Position::default() };
+        let sent = [1, 2, 3, 4].map(|offset| position.sent(offset));
+        assert_eq!(sent.map(|sequence| position.widen(sequence & 0xff, 0xff)), sent);
     }
 
     proptest! {
