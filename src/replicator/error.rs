@@ -76,19 +76,38 @@ pub enum ReplicateError {
 impl ReplicateError {
     /// The target has refused the record with this code.
     pub fn record(partition: TopicPartition, offset: i64, target: &str, code: i32, reason: &str) -> Self {
-        let reason = if reason.is_empty() { describe(code) } else { reason.to_owned() };
+        let reason = if reason.is_empty() {
+            describe(code)
+        } else {
+            reason.to_owned()
+        };
         let hint = match Failed::new(code) {
-            Failed::TooLarge => "raise max.message.bytes of the target topic (and message.max.bytes, where spec.target.properties sets it)",
+            Failed::TooLarge => {
+                "raise max.message.bytes of the target topic (and message.max.bytes, where spec.target.properties sets it)"
+            }
             Failed::NotAllowed => "allow the principal Write and Describe on the target topic",
-            Failed::NoSuchPlace => "the target topic or partition is gone; it is created anew, or waited for, at the next start",
-            Failed::Timestamp => "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the target topic",
+            Failed::NoSuchPlace => {
+                "the target topic or partition is gone; it is created anew, or waited for, at the next start"
+            }
+            Failed::Timestamp => {
+                "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the target topic"
+            }
             Failed::Session | Failed::Other => "nothing was skipped; a restart goes on from this record",
         };
-        Self::Record { partition, offset, target: target.to_owned(), reason, hint }
+        Self::Record {
+            partition,
+            offset,
+            target: target.to_owned(),
+            reason,
+            hint,
+        }
     }
 
     /// The source reports this trouble for good.
     pub fn not_allowed(trouble: Trouble) -> Self {
-        Self::NotAllowed { place: trouble.place, reason: trouble.reason }
+        Self::NotAllowed {
+            place: trouble.place,
+            reason: trouble.reason,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Looks at both clusters beside the copy loop: which topics there are, which are missing on the target, who
-//! works in the group, and how far behind the copies are. Creates missing target topics; writes nothing else.
+//! Looks at both clusters beside the copy loop: which topics there are, which are missing on the target,
+//! and how far behind the copies are. Creates missing target topics; writes nothing else.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +10,18 @@ use std::{
 use super::{
     ReplicateError,
     creation::{self, ESSENTIAL},
-    election::{Member, Verdict, judge},
     progress::Progress,
     settings::Settings,
     shared::{News, Shared},
     table::{Table, find_loop, routed},
 };
 use crate::kafka::{
-    Cluster, GroupState, KafkaError,
+    Cluster, KafkaError,
     replication::{NewTopicSpec, TopicAdmin, is_invalid_config},
 };
 
 /// Until the first contact with each cluster is given up.
 const FIRST_CONTACT: Duration = Duration::from_secs(15);
-/// Between two looks at the group, beside those that a change in it brings.
-const GROUP_EVERY: Duration = Duration::from_secs(2);
-
 /// See the module.
 pub struct Lookout {
     settings: Arc<Settings>,
@@ -33,7 +29,6 @@ pub struct Lookout {
     target: Cluster,
     /// What was said last, so that each thing is said once.
     said: Vec<String>,
-    last_verdict: Verdict,
 }
 
 impl Lookout {
@@ -41,7 +36,12 @@ impl Lookout {
     pub async fn connect(settings: Arc<Settings>) -> Result<Self, ReplicateError> {
         let source = Cluster::connect(&settings.source, FIRST_CONTACT).await?;
         let target = Cluster::connect(&settings.target, FIRST_CONTACT).await?;
-        Ok(Self { settings, source, target, said: Vec::new(), last_verdict: Verdict::Undecided })
+        Ok(Self {
+            settings,
+            source,
+            target,
+            said: Vec::new(),
+        })
     }
 
     /// What is to be copied now. Creates what is missing on the target.
@@ -51,7 +51,11 @@ impl Lookout {
         if self.source.id() == self.target.id()
             && let Some((topic, target)) = find_loop(&self.settings.routes, &routed)
         {
-            return Err(ReplicateError::Loop { cluster: self.source.id().to_owned(), topic, target });
+            return Err(ReplicateError::Loop {
+                cluster: self.source.id().to_owned(),
+                topic,
+                target,
+            });
         }
         let mut on_target = self.target.topics().await?;
         let missing: Vec<String> = routed
@@ -74,7 +78,9 @@ impl Lookout {
     /// The largest batch that the source topics may hold, where it can be known.
     pub async fn largest_batch(&self, table: &Table) -> Option<u64> {
         let topics: Vec<String> = table.topics.keys().cloned().collect();
-        let limits = limits(&TopicAdmin::open(&self.settings.source).ok()?, &topics).await.ok()?;
+        let limits = limits(&TopicAdmin::open(&self.settings.source).ok()?, &topics)
+            .await
+            .ok()?;
         limits.into_iter().max()
     }
 
@@ -83,53 +89,28 @@ impl Lookout {
         let mut table = first;
         let mut progress = Progress::new();
         let mut refresh = ticks(self.settings.refresh);
-        let mut group = ticks(GROUP_EVERY);
         let mut report = ticks(self.settings.progress);
         loop {
             tokio::select! {
-                _ = refresh.tick() => match self.resolve().await {
-                    Ok(now) if now != *table => {
-                        table = Arc::new(now);
-                        let _ = news.send(News::Table(Arc::clone(&table)));
-                    }
-                    Ok(_) => {}
-                    Err(error @ ReplicateError::Loop { .. }) => {
-                        let _ = news.send(News::Failed(error));
-                    }
-                    Err(error) => tracing::warn!(%error, "could not look for new topics; will try again"),
-                },
-                _ = group.tick() => self.look_at_group(&shared, &news).await,
-                () = shared.nudge.notified() => self.look_at_group(&shared, &news).await,
+                _ = refresh.tick() => self.look_again(&mut table, &news).await,
+                () = shared.nudge.notified() => self.look_again(&mut table, &news).await,
                 _ = report.tick() => progress.report(&self.source, &shared).await,
             }
         }
     }
 
-    async fn look_at_group(&mut self, shared: &Shared, news: &Sender<News>) {
-        let verdict = match self.source.group(&self.settings.group).await {
-            Ok(group) => {
-                let members = group.members.iter().map(|member| Member {
-                    id: member.member_id.clone(),
-                    holds_partitions: !member.assignment.is_empty(),
-                });
-                let members: Vec<Member> = members.collect();
-                judge(&shared.member(), group.state == GroupState::Stable, &members)
+    async fn look_again(&mut self, table: &mut Arc<Table>, news: &Sender<News>) {
+        match self.resolve().await {
+            Ok(now) if now != **table => {
+                *table = Arc::new(now);
+                let _ = news.send(News::Table(Arc::clone(table)));
             }
-            Err(error) => {
-                tracing::debug!(%error, "could not look at the group; will try again");
-                return;
+            Ok(_) => {}
+            Err(error @ ReplicateError::Loop { .. }) => {
+                let _ = news.send(News::Failed(error));
             }
-        };
-        if verdict == Verdict::Undecided {
-            return;
+            Err(error) => tracing::warn!(%error, "could not look for new topics; will try again"),
         }
-        if let Verdict::StandBy(member) = &verdict
-            && verdict != self.last_verdict
-        {
-            tracing::info!(group = self.settings.group, member, "standing by: another instance is at work");
-        }
-        self.last_verdict = verdict.clone();
-        let _ = news.send(News::Verdict(verdict));
     }
 
     /// Creates the targets of `missing`. Returns what could not be created, and why.
@@ -144,15 +125,23 @@ impl Lookout {
         let configs = match source.configs(missing).await {
             Ok(configs) => configs,
             Err(error @ KafkaError::Authorization { .. }) => {
-                let way_out = "allow DescribeConfigs on the source topics, or create the target topics yourself";
-                return Ok(vec![format!("missing on the target and not created: {error}; {way_out}")]);
+                let way_out =
+                    "allow DescribeConfigs on the source topics, or create the target topics yourself";
+                return Ok(vec![format!(
+                    "missing on the target and not created: {error}; {way_out}"
+                )]);
             }
             Err(error) => return Err(error.into()),
         };
         let target = TopicAdmin::open(&self.settings.target)?;
         let mut waiting = Vec::new();
-        let plan =
-            creation::plan(routed, on_source, on_target, &configs, self.settings.keep_timestamps);
+        let plan = creation::plan(
+            routed,
+            on_source,
+            on_target,
+            &configs,
+            self.settings.keep_timestamps,
+        );
         for (spec, notes) in plan {
             for note in notes {
                 tracing::warn!(topic = spec.name, "{note}");
@@ -170,7 +159,11 @@ impl Lookout {
 
     /// The smallest limit of the target topics, where they can be read.
     async fn batch_limit(&self, table: &Table) -> Option<u64> {
-        let mut topics: Vec<String> = table.topics.values().map(|copying| copying.target.clone()).collect();
+        let mut topics: Vec<String> = table
+            .topics
+            .values()
+            .map(|copying| copying.target.clone())
+            .collect();
         topics.sort();
         topics.dedup();
         let limits = match TopicAdmin::open(&self.settings.target) {
@@ -178,7 +171,9 @@ impl Lookout {
             Err(error) => Err(error),
         };
         limits
-            .inspect_err(|error| tracing::debug!(%error, "max.message.bytes of the target topics is not known"))
+            .inspect_err(
+                |error| tracing::debug!(%error, "max.message.bytes of the target topics is not known"),
+            )
             .ok()?
             .into_iter()
             .min()
@@ -196,15 +191,33 @@ impl Lookout {
 async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<(), KafkaError> {
     let refused = match target.create(&spec, false).await {
         Err(error) if is_invalid_config(&error) => error,
-        outcome => return outcome.inspect(|()| tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target")),
+        outcome => {
+            return outcome.inspect(|()| {
+                tracing::info!(
+                    topic = spec.name,
+                    partitions = spec.partitions,
+                    "created on the target"
+                )
+            });
+        }
     };
     // An older broker, perhaps: ask for each setting by itself.
     for (name, value) in spec.configs.clone() {
-        let alone = NewTopicSpec { configs: [(name.clone(), value.clone())].into(), ..spec.clone() };
+        let alone = NewTopicSpec {
+            configs: [(name.clone(), value.clone())].into(),
+            ..spec.clone()
+        };
         match target.create(&alone, true).await {
-            Err(error) if is_invalid_config(&error) && ESSENTIAL.contains(&name.as_str()) => return Err(error),
+            Err(error) if is_invalid_config(&error) && ESSENTIAL.contains(&name.as_str()) => {
+                return Err(error);
+            }
             Err(error) if is_invalid_config(&error) => {
-                tracing::warn!(topic = spec.name, name, value, "the target does not take this setting; left out");
+                tracing::warn!(
+                    topic = spec.name,
+                    name,
+                    value,
+                    "the target does not take this setting; left out"
+                );
                 spec.configs.remove(&name);
             }
             outcome => outcome?,
@@ -212,7 +225,11 @@ async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<(), K
     }
     tracing::debug!(error = %refused, "trying again without the settings left out");
     target.create(&spec, false).await?;
-    tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
+    tracing::info!(
+        topic = spec.name,
+        partitions = spec.partitions,
+        "created on the target"
+    );
     Ok(())
 }
 

@@ -98,15 +98,23 @@ impl Partitions {
     pub fn record(&self, ticket: usize) -> Option<(&Slot, i64)> {
         let (index, sequence) = split(ticket);
         let slot = self.slots.get(index)?.as_ref()?;
-        Some((slot, slot.position.offset_of(slot.position.widen(sequence, SEQUENCE_MASK))?))
+        Some((
+            slot,
+            slot.position
+                .offset_of(slot.position.widen(sequence, SEQUENCE_MASK))?,
+        ))
     }
 
     /// The target has the record.
     pub fn acknowledge(&mut self, ticket: usize) -> bool {
         let (index, sequence) = split(ticket);
-        let Some(place) = self.slots.get_mut(index) else { return false };
+        let Some(place) = self.slots.get_mut(index) else {
+            return false;
+        };
         let Some(slot) = place else { return false };
-        let known = slot.position.acknowledge(slot.position.widen(sequence, SEQUENCE_MASK));
+        let known = slot
+            .position
+            .acknowledge(slot.position.widen(sequence, SEQUENCE_MASK));
         if !slot.held && slot.position.in_flight() == 0 {
             *place = None;
         }
@@ -115,7 +123,11 @@ impl Partitions {
 
     /// Records in flight.
     pub fn in_flight(&self) -> usize {
-        self.slots.iter().flatten().map(|slot| slot.position.in_flight()).sum()
+        self.slots
+            .iter()
+            .flatten()
+            .map(|slot| slot.position.in_flight())
+            .sum()
     }
 
     /// The partitions held now.

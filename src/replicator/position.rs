@@ -33,7 +33,10 @@ impl Position {
     /// [`acknowledge`](Self::acknowledge).
     pub fn sent(&mut self, offset: i64) -> u64 {
         let sequence = self.first.wrapping_add(self.in_flight.len() as u64);
-        self.in_flight.push_back(InFlight { offset, acknowledged: false });
+        self.in_flight.push_back(InFlight {
+            offset,
+            acknowledged: false,
+        });
         self.next = Some(offset + 1);
         sequence
     }
@@ -169,7 +172,10 @@ mod tests {
 
     #[test]
     fn a_sequence_number_is_found_by_its_lowest_bits() {
-        let mut position = Position { first: 0xfe, ..Position::default() };
+        let mut position = Position {
+            first: 0xfe,
+            ..Position::default()
+        };
         let sent = [1, 2, 3, 4].map(|offset| position.sent(offset));
         assert_eq!(sent.map(|sequence| position.widen(sequence & 0xff, 0xff)), sent);
     }

@@ -12,8 +12,7 @@ use std::{
 };
 
 use super::{
-    ReplicateError,
-    election::Verdict,
+    ReplicateError, election,
     partitions::{Partitions, SlotId},
     settings::Settings,
     shared::{News, Shared},
@@ -52,6 +51,9 @@ const FETCH_SIZE: u64 = 1 << 20;
 /// The same trouble is not logged more often than this.
 const REPEAT_TROUBLE: Duration = Duration::from_secs(10);
 
+/// How long after an assignment fetchers of the one before may still be stopping.
+const SETTLE: Duration = Duration::from_secs(5);
+
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
@@ -70,8 +72,10 @@ pub struct Session<'s> {
     partitions: Partitions,
     /// A record for which the producer had no room.
     waiting: Option<(TargetTopic, Box<Parcel>, SlotId)>,
-    /// Whether this instance works, or stands by.
-    working: bool,
+    /// What this instance copies: none where it stands by.
+    working: Option<Vec<TopicPartition>>,
+    /// Until when the client may still be stopping former fetchers.
+    settle_until: Instant,
     commit: Commit,
     trouble: Option<(i32, Instant)>,
     batch_size: u64,
@@ -87,7 +91,7 @@ struct Commit {
 }
 
 impl<'s> Session<'s> {
-    /// Opens both clients and joins the group, standing by.
+    /// Opens both clients and joins the group.
     pub fn open(
         settings: &'s Settings,
         shared: &'s Shared,
@@ -99,28 +103,37 @@ impl<'s> Session<'s> {
         let source = Source::open(&settings.source, &settings.group, largest)?;
         let batch_size = batch_size(&table);
         let sink = Sink::open(&settings.target, SinkSettings { batch_size })?;
-        source.stand_by()?;
-        Ok(Self {
+        let session = Self {
             settings,
             shared,
             news,
             table,
             partitions: Partitions::default(),
             waiting: None,
-            working: false,
-            commit: Commit { due: Instant::now() + COMMIT_EVERY, answer_by: None },
+            working: None,
+            settle_until: Instant::now(),
+            commit: Commit {
+                due: Instant::now() + COMMIT_EVERY,
+                answer_by: None,
+            },
             trouble: None,
             batch_size,
             sink,
             source,
-        })
+        };
+        session.subscribe()?;
+        Ok(session)
     }
 
     /// Works, or stands by, until asked to stop or until new clients are needed.
     pub fn run(mut self) -> Result<(End, Arc<Table>), ReplicateError> {
         let outcome = self.work();
         // Whatever happened: what was acknowledged is worth a commit. After an error nothing is waited for.
-        let flush = if outcome.is_ok() { FLUSH_ON_STOP } else { Duration::ZERO };
+        let flush = if outcome.is_ok() {
+            FLUSH_ON_STOP
+        } else {
+            Duration::ZERO
+        };
         let closing = self.give_back(flush);
         self.shared.set_positions(std::collections::BTreeMap::new());
         self.source.close(CLOSE);
@@ -150,59 +163,32 @@ impl<'s> Session<'s> {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Failed(error) => return Err(error),
-                News::Verdict(verdict) => self.follow(&verdict)?,
                 News::Table(table) => {
                     let before = std::mem::replace(&mut self.table, table);
                     if batch_size(&self.table) < self.batch_size {
                         return Ok(Some("a target topic takes smaller batches only".to_owned()));
                     }
-                    self.adopt(&before)?;
+                    if !self.table.topics.keys().eq(before.topics.keys()) {
+                        self.subscribe()?;
+                    }
                 }
             }
         }
         Ok(None)
     }
 
-    fn follow(&mut self, verdict: &Verdict) -> Result<(), ReplicateError> {
-        match verdict {
-            Verdict::Work if !self.working && !self.table.topics.is_empty() => {
-                tracing::info!(group = self.settings.group, topics = self.table.topics.len(), "at work");
-                self.subscribe()?;
-            }
-            Verdict::StandBy(member) if self.working => {
-                tracing::info!(group = self.settings.group, member, "another instance is at work too: stepping back");
-                self.step_back()?;
-            }
-            _ => {}
+    fn subscribe(&self) -> Result<(), ReplicateError> {
+        if self.table.topics.is_empty() {
+            tracing::info!("no topic to copy yet; waiting for one");
         }
-        Ok(())
-    }
-
-    /// What is copied has changed while at work.
-    fn adopt(&mut self, before: &Table) -> Result<(), ReplicateError> {
-        if !self.working || self.table.topics == before.topics {
-            return Ok(());
-        }
-        if self.table.topics.is_empty() || self.table.topics.keys().eq(before.topics.keys()) {
-            // The same topics, but a target has other partitions: the group's next assignment sees to it.
-            return self.step_back();
-        }
-        self.subscribe()
-    }
-
-    fn subscribe(&mut self) -> Result<(), ReplicateError> {
-        self.working = true;
-        Ok(self.source.subscribe(self.table.topics.keys().map(String::as_str))?)
-    }
-
-    fn step_back(&mut self) -> Result<(), ReplicateError> {
-        self.working = false;
-        Ok(self.source.stand_by()?)
+        Ok(self
+            .source
+            .subscribe(self.table.topics.keys().map(String::as_str))?)
     }
 
     fn serve_group(&mut self, change: GroupChange) -> Result<(), ReplicateError> {
         match change {
-            GroupChange::Assigned(partitions) => self.take_over(partitions),
+            GroupChange::Assigned(partitions) => self.begin(&partitions),
             GroupChange::Revoked { lost } => {
                 if lost {
                     tracing::warn!("this instance was taken for dead; what is in flight may be copied twice");
@@ -220,22 +206,56 @@ impl<'s> Session<'s> {
         }
     }
 
-    fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<(), ReplicateError> {
-        self.shared.set_member(self.source.member_id());
+    /// A new generation of the group: works or stands by, see [`election`].
+    fn begin(&mut self, assigned: &[TopicPartition]) -> Result<(), ReplicateError> {
         self.shared.nudge.notify_one();
-        let (with_place, without): (Vec<_>, Vec<_>) =
-            partitions.into_iter().partition(|at| self.table.has_place(&at.topic, at.partition));
-        for at in &with_place {
+        let group = &self.settings.group;
+        if election::works(assigned, &self.table.topics) {
+            tracing::info!(group, topics = self.table.topics.len(), "at work");
+            return self.take_over();
+        }
+        let token = election::token(&self.table.topics)
+            .map(|token| token.to_string())
+            .unwrap_or_default();
+        tracing::info!(
+            group,
+            token,
+            "standing by: another member of the group holds the token and works"
+        );
+        Ok(self.source.assign(&[])?)
+    }
+
+    /// Takes all partitions that have a place to go.
+    fn take_over(&mut self) -> Result<(), ReplicateError> {
+        let partitions = self.table.partitions();
+        for at in &partitions {
             if let Some(copying) = self.table.topics.get(&at.topic) {
                 let topic = self.sink.topic(&copying.target)?;
-                self.partitions.hold(at.clone(), topic, copying.target_partition(at.partition));
+                self.partitions
+                    .hold(at.clone(), topic, copying.target_partition(at.partition));
             }
         }
-        if !with_place.is_empty() || !without.is_empty() {
-            tracing::info!(partitions = with_place.len(), waiting = without.len(), "partitions taken over");
-        }
-        self.source.assign(&with_place)?;
+        self.source.assign(&partitions)?;
+        self.settle_until = Instant::now() + SETTLE;
+        self.working = Some(partitions);
         self.show_positions();
+        Ok(())
+    }
+
+    /// Follows the table while at work. Where topics came or went the group begins a new generation by
+    /// itself; this is for partitions, and for what the group did not notice.
+    fn adjust(&mut self) -> Result<(), ReplicateError> {
+        let Some(working) = &self.working else {
+            return Ok(());
+        };
+        if *working != self.table.partitions() {
+            self.give_back(FLUSH_ON_REVOKE)?;
+            tracing::info!(group = self.settings.group, "going on with other partitions");
+            return self.take_over();
+        }
+        if Instant::now() < self.settle_until {
+            self.source.settle(working)?;
+        }
         Ok(())
     }
 
@@ -251,7 +271,10 @@ impl<'s> Session<'s> {
         }
         match self.partitions.in_flight() {
             0 => {}
-            left => tracing::warn!(records = left, "not acknowledged in time; they will be copied again"),
+            left => tracing::warn!(
+                records = left,
+                "not acknowledged in time; they will be copied again"
+            ),
         }
         self.commit_now()?;
         let until = Instant::now() + CLOSE;
@@ -271,8 +294,8 @@ impl<'s> Session<'s> {
         self.waiting = None;
         self.commit.answer_by = None;
         self.partitions.release_all();
+        self.working = None;
         self.show_positions();
-        self.shared.nudge.notify_one();
         Ok(self.source.unassign()?)
     }
 
@@ -305,7 +328,13 @@ impl<'s> Session<'s> {
         match self.partitions.record(ticket) {
             Some((slot, offset)) => {
                 let target = self.sink.name(slot.topic);
-                Err(ReplicateError::record(slot.partition.clone(), offset, target, code, ""))
+                Err(ReplicateError::record(
+                    slot.partition.clone(),
+                    offset,
+                    target,
+                    code,
+                    "",
+                ))
             }
             None => Ok(None),
         }
@@ -315,7 +344,11 @@ impl<'s> Session<'s> {
         if let Some((topic, parcel, slot)) = self.waiting.take() {
             self.send(topic, *parcel, slot)?;
         }
-        let wait = if self.partitions.in_flight() > 0 { WAIT_BUSY } else { WAIT_IDLE };
+        let wait = if self.partitions.in_flight() > 0 {
+            WAIT_BUSY
+        } else {
+            WAIT_IDLE
+        };
         for nth in 0..BATCH {
             if self.waiting.is_some() {
                 // The target is slower: leave the records with the source's client.
@@ -335,17 +368,28 @@ impl<'s> Session<'s> {
 
     fn forward(&mut self, record: SourceRecord) -> Result<(), ReplicateError> {
         let (partition, offset) = (record.partition(), record.offset());
-        let Some(id) = self.partitions.find(record.topic_address(), partition, || record.topic()) else {
+        let Some(id) = self
+            .partitions
+            .find(record.topic_address(), partition, || record.topic())
+        else {
             return Ok(());
         };
-        let Some(ticket) = self.partitions.ticket(id, offset) else { return Ok(()) };
-        let Some(slot) = self.partitions.slot(id) else { return Ok(()) };
+        let Some(ticket) = self.partitions.ticket(id, offset) else {
+            return Ok(());
+        };
+        let Some(slot) = self.partitions.slot(id) else {
+            return Ok(());
+        };
         let (topic, to) = (slot.topic, slot.target_partition);
         let refused = |reason: &str| {
             ReplicateError::record(slot.partition.clone(), offset, self.sink.name(topic), 0, reason)
         };
         Shared::count(&self.shared.bytes, record.size());
-        let timestamp = if self.settings.keep_timestamps { kept(record.timestamp_ms()) } else { 0 };
+        let timestamp = if self.settings.keep_timestamps {
+            kept(record.timestamp_ms())
+        } else {
+            0
+        };
         let headers = &self.settings.headers;
         let mut written = Ok(());
         let parcel = Parcel::new(record, headers.len(), to, timestamp, ticket, |add| {
@@ -365,15 +409,27 @@ impl<'s> Session<'s> {
             }
             Err(Rejected::Refused { code, reason }) => {
                 let target = self.sink.name(topic).to_owned();
-                let Some(slot) = self.partitions.slot(id) else { return Ok(()) };
+                let Some(slot) = self.partitions.slot(id) else {
+                    return Ok(());
+                };
                 let offset = slot.position.next().map_or(0, |next| next - 1);
-                Err(ReplicateError::record(slot.partition.clone(), offset, &target, code, &reason))
+                Err(ReplicateError::record(
+                    slot.partition.clone(),
+                    offset,
+                    &target,
+                    code,
+                    &reason,
+                ))
             }
         }
     }
 
     fn reached_end(&mut self, partition: &TopicPartition, offset: i64) {
-        if let Some(slot) = self.partitions.named(partition).and_then(|id| self.partitions.slot(id)) {
+        if let Some(slot) = self
+            .partitions
+            .named(partition)
+            .and_then(|id| self.partitions.slot(id))
+        {
             slot.position.reached_end(offset);
         }
     }
@@ -384,6 +440,7 @@ impl<'s> Session<'s> {
             return Ok(());
         }
         self.commit.due = now + COMMIT_EVERY;
+        self.adjust()?;
         self.show_positions();
         match self.commit.answer_by {
             Some(answer_by) if now < answer_by => Ok(()),
@@ -420,11 +477,16 @@ impl<'s> Session<'s> {
     }
 
     fn forget_commits(&mut self) {
-        self.partitions.held().for_each(|slot| slot.position.commit_failed());
+        self.partitions
+            .held()
+            .for_each(|slot| slot.position.commit_failed());
     }
 
     fn show_positions(&mut self) {
-        let positions = self.partitions.held().map(|slot| (slot.partition.clone(), slot.position.safe()));
+        let positions = self
+            .partitions
+            .held()
+            .map(|slot| (slot.partition.clone(), slot.position.safe()));
         let positions = positions.collect();
         self.shared.set_positions(positions);
     }
@@ -440,9 +502,16 @@ impl<'s> Session<'s> {
 
     fn log_trouble(&mut self, trouble: &Trouble, cluster: &str) {
         let now = Instant::now();
-        if self.trouble.is_none_or(|(code, at)| code != trouble.code || now - at > REPEAT_TROUBLE) {
+        if self
+            .trouble
+            .is_none_or(|(code, at)| code != trouble.code || now - at > REPEAT_TROUBLE)
+        {
             self.trouble = Some((trouble.code, now));
-            let at = trouble.place.as_ref().map(ToString::to_string).unwrap_or_default();
+            let at = trouble
+                .place
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             tracing::warn!(cluster, at, reason = trouble.reason, "trouble; going on");
         }
     }
@@ -450,7 +519,10 @@ impl<'s> Session<'s> {
 
 /// The largest batch that every target topic takes.
 fn batch_size(table: &Table) -> u64 {
-    let limit = table.batch_limit.unwrap_or(BATCH_SIZE).saturating_sub(BATCH_OVERHEAD);
+    let limit = table
+        .batch_limit
+        .unwrap_or(BATCH_SIZE)
+        .saturating_sub(BATCH_OVERHEAD);
     limit.clamp(1, BATCH_SIZE)
 }
 

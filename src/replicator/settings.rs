@@ -4,11 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{ReplicateError, headers::OriginHeaders};
 use crate::{
-    api::v1alpha1::K2KReplicator,
-    connections,
-    kafka::ConnectionConfig,
-    manifest::Manifest,
-    mapping::Routes,
+    api::v1alpha1::K2KReplicator, connections, kafka::ConnectionConfig, manifest::Manifest, mapping::Routes,
     secrets_files::LocalSecrets,
 };
 
@@ -69,9 +65,14 @@ impl Settings {
         let name = replicator.metadata.name.unwrap_or_default();
         let spec = replicator.spec;
         if spec.pipeline_from.is_some() {
-            return Err(named("spec.pipelineFrom", "this command does not read pipeline files; set spec.replication"));
+            return Err(named(
+                "spec.pipelineFrom",
+                "this command does not read pipeline files; set spec.replication",
+            ));
         }
-        let routes = spec.replication.ok_or(named("spec.replication", "is missing: what shall be copied?"))?;
+        let routes = spec
+            .replication
+            .ok_or(named("spec.replication", "is missing: what shall be copied?"))?;
         let source = spec.source.ok_or(named("spec.source", "is missing"))?;
         let target = spec.target.ok_or(named("spec.target", "is missing"))?;
         let group = source.consumer_group.ok_or(named(

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{ReplicateError, election::Verdict, table::Table};
+use super::{ReplicateError, table::Table};
 use crate::TopicPartition;
 
 /// News for the copy loop.
@@ -16,8 +16,6 @@ use crate::TopicPartition;
 pub enum News {
     /// What is to be copied has changed.
     Table(Arc<Table>),
-    /// Who is to work.
-    Verdict(Verdict),
     /// Nothing can be done any more.
     Failed(ReplicateError),
 }
@@ -30,9 +28,8 @@ pub struct Shared {
     pub records: AtomicU64,
     /// Bytes of keys and values sent.
     pub bytes: AtomicU64,
-    /// Wakes the look-out: the group has changed.
+    /// Wakes the look-out: the group has changed, so perhaps somebody sees other topics.
     pub nudge: tokio::sync::Notify,
-    member: Mutex<String>,
     positions: Mutex<BTreeMap<TopicPartition, Option<i64>>>,
 }
 
@@ -45,16 +42,6 @@ impl Shared {
     /// Whether to stop.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
-    }
-
-    /// This instance's member id in the group; empty before it has joined.
-    pub fn member(&self) -> String {
-        lock(&self.member).clone()
-    }
-
-    /// Sets the member id.
-    pub fn set_member(&self, id: String) {
-        *lock(&self.member) = id;
     }
 
     /// The safe position of each partition held.

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    TopicPartition,
     api::v1alpha1::TargetPartitioning,
     mapping::{Route, Routes},
 };
 
 /// Topics of Kafka's own: a wide pattern is not meant for them.
-const INTERNAL: &[&str] =
-    &["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+const INTERNAL: &[&str] = &[
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+];
 
 /// How one source topic is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub struct Copying {
     pub partitioning: TargetPartitioning,
     /// How many partitions it has.
     pub target_partitions: u32,
+    /// How many the source topic has.
+    pub source_partitions: u32,
 }
 
 impl Copying {
@@ -28,10 +35,12 @@ impl Copying {
         (self.partitioning == TargetPartitioning::Source).then_some(partition)
     }
 
-    /// Whether the source partition has a place to go.
-    pub fn has_place(&self, partition: i32) -> bool {
-        self.partitioning == TargetPartitioning::Producer
-            || u32::try_from(partition).is_ok_and(|partition| partition < self.target_partitions)
+    /// How many of the source partitions have a place to go.
+    fn with_place(&self) -> u32 {
+        match self.partitioning {
+            TargetPartitioning::Producer => self.source_partitions,
+            TargetPartitioning::Source => self.source_partitions.min(self.target_partitions),
+        }
     }
 }
 
@@ -48,13 +57,18 @@ pub struct Table {
 
 /// The source topics that `routes` cover, but for Kafka's own.
 pub fn routed(routes: &Routes, source: &BTreeMap<String, u32>) -> BTreeMap<String, Route> {
-    let topics = source.keys().map(String::as_str).filter(|topic| !INTERNAL.contains(topic));
+    let topics = source
+        .keys()
+        .map(String::as_str)
+        .filter(|topic| !INTERNAL.contains(topic));
     routes.resolve(topics)
 }
 
 /// A source topic and its target, where a copy would be copied again on one and the same cluster.
 pub fn find_loop(routes: &Routes, routed: &BTreeMap<String, Route>) -> Option<(String, String)> {
-    let (topic, route) = routed.iter().find(|(_, route)| routes.route(&route.topic).is_some())?;
+    let (topic, route) = routed
+        .iter()
+        .find(|(_, route)| routes.route(&route.topic).is_some())?;
     Some((topic.clone(), route.topic.clone()))
 }
 
@@ -67,7 +81,9 @@ impl Table {
     ) -> Self {
         let mut table = Self::default();
         for (topic, route) in routed {
-            let Some(&target_partitions) = target.get(&route.topic) else { continue };
+            let Some(&target_partitions) = target.get(&route.topic) else {
+                continue;
+            };
             let partitions = source.get(topic).copied().unwrap_or(0);
             if route.partitioning == TargetPartitioning::Source && partitions > target_partitions {
                 table.waiting.push(format!(
@@ -75,16 +91,26 @@ impl Table {
                     route.topic, route.topic,
                 ));
             }
-            let copying =
-                Copying { target: route.topic.clone(), partitioning: route.partitioning, target_partitions };
+            let copying = Copying {
+                target: route.topic.clone(),
+                partitioning: route.partitioning,
+                target_partitions,
+                source_partitions: partitions,
+            };
             table.topics.insert(topic.clone(), copying);
         }
         table
     }
 
-    /// Whether a partition can be copied now.
-    pub fn has_place(&self, topic: &str, partition: i32) -> bool {
-        self.topics.get(topic).is_some_and(|copying| copying.has_place(partition))
+    /// All source partitions that have a place to go, in order.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let of = |(topic, copying): (&String, &Copying)| -> Vec<TopicPartition> {
+            let count = i32::try_from(copying.with_place()).unwrap_or(i32::MAX);
+            (0..count)
+                .map(|partition| TopicPartition::new(topic.clone(), partition))
+                .collect()
+        };
+        self.topics.iter().flat_map(of).collect()
     }
 }
 
@@ -99,11 +125,17 @@ mod tests {
     };
 
     fn routes(topic: &str, target: TargetTopic) -> Routes {
-        Routes::new(&[Replication { topics: vec![topic.into()], target }]).unwrap()
+        Routes::new(&[Replication {
+            topics: vec![topic.into()],
+            target,
+        }])
+        .unwrap()
     }
 
     fn topics(of: &[(&str, u32)]) -> BTreeMap<String, u32> {
-        of.iter().map(|(name, partitions)| ((*name).to_owned(), *partitions)).collect()
+        of.iter()
+            .map(|(name, partitions)| ((*name).to_owned(), *partitions))
+            .collect()
     }
 
     #[test]
@@ -118,19 +150,26 @@ mod tests {
         let source = topics(&[("orders", 6)]);
         let same = routes("orders", TargetTopic::default());
         let table = Table::new(&routed(&same, &source), &source, &topics(&[("orders", 3)]));
-        assert!(table.has_place("orders", 2) && !table.has_place("orders", 3));
+        assert_eq!(table.partitions().last().unwrap().to_string(), "orders-2");
         assert!(table.waiting[0].contains("orders has 6 partitions and orders on the target 3"));
 
-        let target = TargetTopic { partition: TargetPartitioning::Producer, ..TargetTopic::default() };
+        let target = TargetTopic {
+            partition: TargetPartitioning::Producer,
+            ..TargetTopic::default()
+        };
         let spread = routes("orders", target);
         let table = Table::new(&routed(&spread, &source), &source, &topics(&[("orders", 3)]));
-        assert!(table.has_place("orders", 5) && table.waiting.is_empty());
+        assert_eq!(table.partitions().last().unwrap().to_string(), "orders-5");
+        assert!(table.waiting.is_empty());
     }
 
     #[test]
     fn a_copy_that_would_be_copied_again_is_found() {
         let source = topics(&[("orders", 1)]);
-        let prefixed = TargetTopic { topic_prefix: "eu.".into(), ..TargetTopic::default() };
+        let prefixed = TargetTopic {
+            topic_prefix: "eu.".into(),
+            ..TargetTopic::default()
+        };
         let endless = routes(".*", prefixed.clone());
         assert!(find_loop(&endless, &routed(&endless, &source)).is_some());
         let once = routes("orders", prefixed);

@@ -14,7 +14,7 @@ use super::{
     Failure, Polled, c_string, code,
     consume::{read_error, read_fetch, read_log},
     owned::{Event, PartitionList, Queue, read_list},
-    rd_kafka_assign, rd_kafka_commit_queue, text,
+    rd_kafka_assign, rd_kafka_commit_queue,
 };
 use crate::kafka::TopicPartition;
 
@@ -48,14 +48,19 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         // SAFETY: the client lives in the box, which is neither moved out of nor dropped before the queues.
         let client: &'static rdkafka::client::NativeClient =
             unsafe { &*std::ptr::from_ref(consumer.client().native_client()) };
-        Ok(Self { control: Queue::of_consumer(client)?, records: Queue::new(client)?, consumer })
+        Ok(Self {
+            control: Queue::of_consumer(client)?,
+            records: Queue::new(client)?,
+            consumer,
+        })
     }
 
     /// Subscribes to these topics; the assignment comes as an event.
     pub(in crate::kafka) fn subscribe(&self, topics: &[&str]) -> Result<(), Failure> {
-        self.consumer
-            .subscribe(topics)
-            .map_err(|error| Failure::Call { code: code::INVALID_ARGUMENT, reason: error.to_string() })
+        self.consumer.subscribe(topics).map_err(|error| Failure::Call {
+            code: code::INVALID_ARGUMENT,
+            reason: error.to_string(),
+        })
     }
 
     /// What happened to the group. To be called often: the member counts as alive by it.
@@ -81,8 +86,8 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         let mut list = PartitionList::new(partitions.len())?;
         for partition in partitions {
             list.push(partition, i64::from(sys::RD_KAFKA_OFFSET_INVALID), &[])?;
-            self.forward(partition)?;
         }
+        self.forward_all(partitions)?;
         // SAFETY: client and list are valid; the list is copied.
         match unsafe { rd_kafka_assign(self.client(), list.ptr()) } {
             0 => Ok(()),
@@ -120,23 +125,24 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
                 std::ptr::null_mut(),
             )
         };
-        if code == 0 { Ok(()) } else { Err(Failure::call(code)) }
+        if code == 0 {
+            Ok(())
+        } else {
+            Err(Failure::call(code))
+        }
     }
 
-    /// The id that the coordinator gave this member; empty before it has joined.
-    pub(in crate::kafka) fn member_id(&self) -> String {
-        // SAFETY: the client is valid; the string is ours to free, after it was copied.
-        unsafe {
-            let id = sys::rd_kafka_memberid(self.client());
-            let copy = text(id);
-            sys::rd_kafka_mem_free(self.client(), id.cast());
-            copy
-        }
+    /// Forwards again. A fetcher that is being stopped on the client's own thread clears the forwarding of
+    /// its partition, also one that was made for the next assignment already; records then wait unseen.
+    pub(in crate::kafka) fn forward_all(&self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        partitions
+            .iter()
+            .try_for_each(|partition| self.forward(partition))
     }
 
     /// Lets the partition's records arrive on the record queue. An application's own forwarding outlasts the
     /// one that `rd_kafka_assign` makes (`rd_kafka_toppar_op_fetch_start`), so that it can be done before the
-    /// first record is fetched. It must be done for each assignment: a stopped fetcher clears it.
+    /// first record is fetched. It must be done for each assignment.
     fn forward(&self, partition: &TopicPartition) -> Result<(), Failure> {
         let topic = c_string(&partition.topic)?;
         // SAFETY: the client is valid; the queue is a reference of ours, given back by `Queue`.
@@ -177,5 +183,9 @@ fn read_commit(event: &Event) -> Result<(), Vec<(TopicPartition, i32)>> {
         (code != 0).then_some((element.partition, code))
     });
     let failed: Vec<_> = failed.collect();
-    if failed.is_empty() && matches!(whole, 0 | code::NO_OFFSET) { Ok(()) } else { Err(failed) }
+    if failed.is_empty() && matches!(whole, 0 | code::NO_OFFSET) {
+        Ok(())
+    } else {
+        Err(failed)
+    }
 }

@@ -84,7 +84,10 @@ unsafe extern "C" {
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
     fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> c_int;
     fn rd_kafka_err2str(error: c_int) -> *const c_char;
-    fn rd_kafka_assign(client: *mut sys::rd_kafka_t, list: *const sys::rd_kafka_topic_partition_list_t) -> c_int;
+    fn rd_kafka_assign(
+        client: *mut sys::rd_kafka_t,
+        list: *const sys::rd_kafka_topic_partition_list_t,
+    ) -> c_int;
     fn rd_kafka_commit_queue(
         client: *mut sys::rd_kafka_t,
         offsets: *const sys::rd_kafka_topic_partition_list_t,

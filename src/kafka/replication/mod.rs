@@ -31,13 +31,19 @@ impl Trouble {
     /// Whether the principal lacks a right, so that waiting helps nobody.
     pub fn is_authorization(&self) -> bool {
         use super::ffi::code::{CLUSTER_AUTHORIZATION, GROUP_AUTHORIZATION, TOPIC_AUTHORIZATION};
-        matches!(self.code, TOPIC_AUTHORIZATION | GROUP_AUTHORIZATION | CLUSTER_AUTHORIZATION)
+        matches!(
+            self.code,
+            TOPIC_AUTHORIZATION | GROUP_AUTHORIZATION | CLUSTER_AUTHORIZATION
+        )
     }
 
     /// Whether it says that a subscribed topic does not exist (any more).
     pub fn is_unknown_topic(&self) -> bool {
         use super::ffi::code::{TOPIC_EXCEPTION, UNKNOWN_PARTITION, UNKNOWN_TOPIC, UNKNOWN_TOPIC_OR_PART};
-        matches!(self.code, TOPIC_EXCEPTION | UNKNOWN_PARTITION | UNKNOWN_TOPIC | UNKNOWN_TOPIC_OR_PART)
+        matches!(
+            self.code,
+            TOPIC_EXCEPTION | UNKNOWN_PARTITION | UNKNOWN_TOPIC | UNKNOWN_TOPIC_OR_PART
+        )
     }
 
     /// Whether the client can do nothing any more, so that a new one is needed.
@@ -49,10 +55,21 @@ impl Trouble {
 /// Takes what is trouble out of an event and logs what is a log line.
 fn trouble(polled: Polled) -> Option<Trouble> {
     match polled {
-        Polled::Partition { partition, code, reason, .. } => {
-            Some(Trouble { code, place: Some(partition), reason })
-        }
-        Polled::Client { code, reason } => Some(Trouble { code, place: None, reason }),
+        Polled::Partition {
+            partition,
+            code,
+            reason,
+            ..
+        } => Some(Trouble {
+            code,
+            place: Some(partition),
+            reason,
+        }),
+        Polled::Client { code, reason } => Some(Trouble {
+            code,
+            place: None,
+            reason,
+        }),
         Polled::Log { level, text } => {
             log_line(level, &text);
             None

@@ -16,10 +16,6 @@ use crate::kafka::{
 /// on the client's own thread: a slow target does not end the session.
 const SESSION_TIMEOUT_MS: &str = "10000";
 
-/// A name that no topic can have (`:` is not allowed), so that nobody can ever create it: a member that
-/// subscribes to it belongs to the group, takes part in its rebalances and is assigned nothing.
-const NO_TOPIC: &str = "appmigration:stand-by";
-
 /// A member of the replicator's group on the source.
 pub struct Source {
     consumer: GroupConsumer<Context>,
@@ -127,32 +123,30 @@ impl Source {
         let servers = connection.bootstrap_servers.clone();
         let consumer = GroupConsumer::new(consumer.map_err(refused)?)
             .map_err(|failure| explain(&servers, "open a consumer", failure))?;
-        Ok(Self { consumer, servers, group: group.to_owned() })
+        Ok(Self {
+            consumer,
+            servers,
+            group: group.to_owned(),
+        })
     }
 
     /// Subscribes to these topics.
     pub fn subscribe<'t>(&self, topics: impl IntoIterator<Item = &'t str>) -> Result<(), KafkaError> {
         let topics: Vec<&str> = topics.into_iter().collect();
-        self.consumer.subscribe(&topics).map_err(|failure| self.explain("subscribe", failure))
-    }
-
-    /// Stays or becomes a member that is assigned nothing.
-    pub fn stand_by(&self) -> Result<(), KafkaError> {
-        self.subscribe([NO_TOPIC])
+        self.consumer
+            .subscribe(&topics)
+            .map_err(|failure| self.explain("subscribe", failure))
     }
 
     /// What happened to the group. To be called often: the member counts as alive by it.
     pub fn poll_group(&self, wait: Duration) -> Option<GroupChange> {
         Some(match self.consumer.poll_group(wait)? {
             GroupEvent::Assigned(partitions) => GroupChange::Assigned(partitions),
-            GroupEvent::Revoked => GroupChange::Revoked { lost: self.consumer.assignment_lost() },
-            GroupEvent::Committed(result) => GroupChange::Committed(result),
-            GroupEvent::Other(polled) => match trouble(polled) {
-                // That the name is none is what it is for.
-                Some(trouble) if trouble.reason.contains(NO_TOPIC) => GroupChange::Nothing,
-                Some(trouble) => GroupChange::Trouble(trouble),
-                None => GroupChange::Nothing,
+            GroupEvent::Revoked => GroupChange::Revoked {
+                lost: self.consumer.assignment_lost(),
             },
+            GroupEvent::Committed(result) => GroupChange::Committed(result),
+            GroupEvent::Other(polled) => trouble(polled).map_or(GroupChange::Nothing, GroupChange::Trouble),
         })
     }
 
@@ -165,25 +159,34 @@ impl Source {
         }
     }
 
-    /// Reads these partitions from their committed offsets on.
+    /// Reads these partitions, whichever the group's protocol gave, from their committed offsets on. Where
+    /// others were assigned until just now, [`settle`](Self::settle) must follow.
     pub fn assign(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-        self.consumer.assign(partitions).map_err(|failure| self.explain("take over partitions", failure))
+        self.consumer
+            .assign(partitions)
+            .map_err(|failure| self.explain("take over partitions", failure))
     }
 
     /// Gives all partitions back.
     pub fn unassign(&self) -> Result<(), KafkaError> {
-        self.consumer.unassign().map_err(|failure| self.explain("give partitions back", failure))
+        self.consumer
+            .unassign()
+            .map_err(|failure| self.explain("give partitions back", failure))
     }
 
     /// Sends a commit of positions; the answer comes as a [`GroupChange::Committed`].
     pub fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
         let what = || format!("commit the positions of group {}", self.group);
-        self.consumer.commit(positions).map_err(|failure| explain(&self.servers, &what(), failure))
+        self.consumer
+            .commit(positions)
+            .map_err(|failure| explain(&self.servers, &what(), failure))
     }
 
-    /// The id that the coordinator gave this member; empty before it has joined.
-    pub fn member_id(&self) -> String {
-        self.consumer.member_id()
+    /// To be called now and then for some seconds after [`assign`](Self::assign), see there.
+    pub fn settle(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
+        self.consumer
+            .forward_all(partitions)
+            .map_err(|failure| self.explain("take over partitions", failure))
     }
 
     /// Leaves the group and closes the client. Gives up waiting at the deadline: a source that does not
@@ -205,6 +208,10 @@ impl Source {
 }
 
 fn explain(servers: &str, what: &str, failure: Failure) -> KafkaError {
-    Asked { servers: servers.to_owned(), what: what.to_owned(), start: std::time::Instant::now() }
-        .explain(failure, None)
+    Asked {
+        servers: servers.to_owned(),
+        what: what.to_owned(),
+        start: std::time::Instant::now(),
+    }
+    .explain(failure, None)
 }
