@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::api::v1alpha1;
+use crate::{api::v1alpha1, replicator};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
         #[arg(long, env = "APPMIGRATION_CRDS_DIR")]
         dir: Option<PathBuf>,
     },
+    /// Copy topics from one cluster to another as a `K2KReplicator` manifest says, until SIGTERM.
+    Replicate(replicator::Arguments),
 }
 
 /// Runs the binary with the process's arguments.
@@ -34,6 +36,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Command::Crds { dir: None } => print_crds(),
         Command::Crds { dir: Some(dir) } => write_crds(&dir),
+        Command::Replicate(arguments) => replicate(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +45,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn replicate(arguments: &replicator::Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("APPMIGRATION_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(replicator::run(arguments)?)
 }
 
 fn print_crds() -> Result<(), Box<dyn std::error::Error>> {

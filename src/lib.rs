@@ -10,9 +10,13 @@
 
 pub mod api;
 pub mod cli;
+pub mod connections;
 pub mod kafka;
+pub mod manifest;
 pub mod mapping;
+pub mod replicator;
 pub mod secrets;
+pub mod secrets_files;
 pub mod topic_partition;
 
 pub use topic_partition::TopicPartition;

@@ -7,6 +7,7 @@
 //! - `cluster`, `group`: what can be asked of a cluster.
 //! - `scan`, `reader`: reading ranges of a log.
 //! - `pool`: one [`Cluster`] per connection, shared.
+//! - `replication`: the replicator's own consumer and producer.
 //! - `ffi`: the only `unsafe` code of the crate.
 
 mod call;
@@ -23,6 +24,7 @@ mod patience;
 mod pool;
 mod properties;
 mod reader;
+pub mod replication;
 mod scan;
 mod scan_consumer;
 mod scan_motion;
