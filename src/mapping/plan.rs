@@ -28,6 +28,9 @@ pub struct Plan {
     pub generation: i64,
     /// When it was computed, RFC 3339.
     pub computed_at: String,
+    /// When its commit was about to begin, RFC 3339. From then on it is finished, never replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_begun_at: Option<String>,
     /// What the plan was made for.
     pub made_for: MadeFor,
     /// Every target partition that gets an offset, by topic and partition.

@@ -231,7 +231,7 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     match &seen.target {
         None => Step::Look(Look::Target),
         // Once the commit has begun that plan is finished, whatever becomes of the source.
-        Some(target) if super::existing::begun(object, plan, &target.committed) => commit(object, seen, plan, passed(rungs)),
+        Some(target) if super::existing::begun(plan, &target.committed) => commit(object, seen, plan, passed(rungs)),
         Some(_) => group(object, seen, rungs),
     }
 }

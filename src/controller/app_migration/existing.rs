@@ -6,9 +6,9 @@ use kube::ResourceExt;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, ConditionType, ExistingTargetOffsets, Reason},
+    api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, ExistingTargetOffsets},
     kafka::Committed,
-    mapping::{Plan, TargetOffset},
+    mapping::{Plan, TargetOffset, plan::TargetPlan},
 };
 
 /// Existing offsets that are listed in a message.
@@ -59,8 +59,9 @@ impl Existing {
 
     /// What the policy forbids, for the user.
     pub fn conflict(&self) -> Option<String> {
-        let (first, ..) = self.conflicts.first()?;
-        let _ = first;
+        if self.conflicts.is_empty() {
+            return None;
+        }
         let listed: Vec<String> = self
             .conflicts
             .iter()
@@ -83,14 +84,9 @@ impl Existing {
     }
 }
 
-/// Whether the commit of `plan` has begun: it was announced in status, and the target shows some of it.
-pub fn begun(object: &AppMigration, plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
-    let conditions = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let condition = super::super::conditions::find(conditions, ConditionType::OffsetsCommitted);
-    let reason = condition.and_then(|c| Reason::parse(&c.reason));
-    let announced = matches!(reason, Some(Reason::CommittingOffsets | Reason::CommitFailed));
-    announced
-        && plan.targets.iter().any(|t| {
-            t.kept.is_none() && committed.get(&t.target()).is_some_and(|c| c.offset == t.position.0)
-        })
+/// Whether the commit of `plan` has begun: it was announced in the journal, and the target shows some of it.
+/// Announced alone it may have died with the operator before anything was sent.
+pub fn begun(plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
+    let planned = |t: &TargetPlan| committed.get(&t.target()).is_some_and(|c| c.offset == t.position.0);
+    plan.commit_begun_at.is_some() && plan.targets.iter().filter(|t| t.kept.is_none()).any(planned)
 }
