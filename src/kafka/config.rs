@@ -131,7 +131,7 @@ impl ConnectionConfig {
             Purpose::Operator => {
                 config
                     .set("queued.max.messages.kbytes", "16384")
-                    .set("fetch.max.bytes", "16777216");
+                    .set("fetch.max.bytes", "4194304");
             }
             Purpose::Replicator => {
                 config.set("queued.max.messages.kbytes", "65536");

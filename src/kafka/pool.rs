@@ -59,10 +59,11 @@ impl ClusterPool {
                 cluster.inner.touch();
                 return Entry::Ready(cluster.clone());
             }
-            Some(Entry::Connecting(attempt, connecting)) => {
+            // One that failed while nobody was left to see it is old news.
+            Some(Entry::Connecting(attempt, connecting)) if !matches!(connecting.peek(), Some(Err(_))) => {
                 return Entry::Connecting(*attempt, connecting.clone());
             }
-            None => {}
+            _ => {}
         }
         entries.attempts += 1;
         let (attempt, owned) = (entries.attempts, config.clone());

@@ -70,8 +70,8 @@ fn settings(config: &ConnectionConfig, stall: Duration) -> ClientConfig {
         .set("fetch.wait.max.ms", "10")
         .set("fetch.error.backoff.ms", "20")
         // Below a topic's largest batch the broker would answer for one partition at a time only.
-        .set("fetch.message.max.bytes", "4194304")
-        .set("queued.min.messages", "100000")
+        .set("fetch.message.max.bytes", "2097152")
+        .set("queued.min.messages", "20000")
         .set("topic.metadata.propagation.max.ms", "5000")
         .set("statistics.interval.ms", statistics.to_string());
     settings

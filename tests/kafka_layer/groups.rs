@@ -241,9 +241,9 @@ async fn what_an_application_committed_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_partitions_are_committed_and_read() {
+async fn thousands_of_partitions_are_committed_and_read() {
     let (cluster, group, topic) = (source().await, fresh("many"), fresh("many"));
-    // Small segments' indexes: 10,000 logs would else preallocate 200 GB of sparse files.
+    // Small segments' indexes: the logs would else preallocate gigabytes of sparse files.
     let settings = [("segment.index.bytes", "1024"), ("segment.jitter.ms", "0")];
     create_topic_with(&topic, 2_500, &settings).await;
     let cluster: Cluster = cluster.with_deadline(Duration::from_mins(1));
