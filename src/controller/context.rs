@@ -149,7 +149,8 @@ impl Context {
             action: action.to_owned(),
             secondary: None,
         };
-        let publish = self.recorder.publish(&event, &object.object_ref(&()));
+        let reference = object.object_ref(&());
+        let publish = self.recorder.publish(&event, &reference);
         if let Err(error) = super::within_deadline(publish).await {
             tracing::debug!(object = %object.name_any(), %error, "event not recorded");
         }

@@ -383,10 +383,10 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
         }
         Some(outcome) if outcome.done() => {
             let text = format!("offsets of {} target partitions were committed and read back", plan.targets.len());
-            let rungs = rungs.with(rung, Statement::holds(Reason::Committed, text));
+            let mut rungs = rungs.with(rung, Statement::holds(Reason::Committed, text));
             let ready = format!("group {} can be started on the target cluster", plan.target_group);
-            let done = Rungs { ready: Some(Statement::holds(Reason::Completed, ready)), ..rungs };
-            rest(done, Next::Never)
+            rungs.ready = Some(Statement::holds(Reason::Completed, ready));
+            rest(rungs, Next::Never)
         }
         Some(outcome) => {
             let statement = Statement { status: Status::False, reason: outcome.reason(), message: outcome.message() };
