@@ -44,17 +44,29 @@ pub struct Statement {
 impl Statement {
     /// It holds.
     pub fn holds(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::True, reason, message: message.into() }
+        Self {
+            status: Status::True,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// It does not.
     pub fn fails(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::False, reason, message: message.into() }
+        Self {
+            status: Status::False,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// It cannot be told.
     pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::Unknown, reason, message: message.into() }
+        Self {
+            status: Status::Unknown,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -68,7 +80,10 @@ pub fn set(
 ) {
     let status = statement.status.as_str();
     let position = conditions.iter().position(|c| c.type_ == kind.as_str());
-    let since = position.map(|i| &conditions[i]).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+    let since = position
+        .map(|i| &conditions[i])
+        .filter(|c| c.status == status)
+        .map(|c| c.last_transition_time.clone());
     let condition = Condition {
         type_: kind.to_string(),
         status: status.to_owned(),
@@ -107,11 +122,32 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let waiting = Statement::fails(Reason::ReplicationBehind, "3 records");
         set(&mut conditions, ConditionType::Ready, &waiting, Some(1), at(10));
-        set(&mut conditions, ConditionType::Ready, &Statement::fails(Reason::GroupActive, "x"), Some(2), at(20));
+        set(
+            &mut conditions,
+            ConditionType::Ready,
+            &Statement::fails(Reason::GroupActive, "x"),
+            Some(2),
+            at(20),
+        );
         let ready = find(&conditions, ConditionType::Ready).unwrap();
-        assert_eq!((ready.last_transition_time.0, ready.reason.as_str()), (at(10), "GroupActive"));
-        set(&mut conditions, ConditionType::Ready, &Statement::holds(Reason::Completed, ""), Some(2), at(30));
-        assert_eq!(find(&conditions, ConditionType::Ready).unwrap().last_transition_time.0, at(30));
+        assert_eq!(
+            (ready.last_transition_time.0, ready.reason.as_str()),
+            (at(10), "GroupActive")
+        );
+        set(
+            &mut conditions,
+            ConditionType::Ready,
+            &Statement::holds(Reason::Completed, ""),
+            Some(2),
+            at(30),
+        );
+        assert_eq!(
+            find(&conditions, ConditionType::Ready)
+                .unwrap()
+                .last_transition_time
+                .0,
+            at(30)
+        );
         remove(&mut conditions, ConditionType::Ready);
         assert!(conditions.is_empty());
     }

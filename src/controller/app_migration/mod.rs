@@ -61,8 +61,15 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
     let reference =
         ObjectRef::new(&object.spec.replicator_ref.name).within(&object.namespace().unwrap_or_default());
     let replicator = context.replicators.get(&reference).map(|r| {
-        let ready = r.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
-        (r.uid(), r.metadata.generation, ready.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation)))
+        let ready = r
+            .status
+            .as_ref()
+            .and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
+        (
+            r.uid(),
+            r.metadata.generation,
+            ready.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation)),
+        )
     });
     format!(
         "{:?} {} {} {replicator:?}",
@@ -81,7 +88,9 @@ fn schedule(next: Next, uid: &str, context: &Context) -> Action {
             return Action::await_change();
         }
         Next::After(delay) => context.pace(uid, |pace| pace.after(delay, now)),
-        Next::BackOff => context.pace(uid, |pace| pace.back_off(options.backoff_max, pace::jitter(), now)),
+        Next::BackOff => context.pace(uid, |pace| {
+            pace.back_off(options.backoff_max, pace::jitter(), now)
+        }),
         Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
     };
     Action::requeue(delay)

@@ -70,7 +70,11 @@ fn trouble(polled: Polled) -> Option<Trouble> {
             place: None,
             reason,
         }),
-        Polled::Log { level, facility, line } => {
+        Polled::Log {
+            level,
+            facility,
+            line,
+        } => {
             tracing::debug!(target: "librdkafka", level, "{facility}: {line}");
             None
         }
