@@ -267,7 +267,7 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
                  until it is finished or deleted",
                 object.spec.target_group()
             );
-            return rest(rungs.because(Reason::DuplicateMigration, text), Next::Seldom);
+            return rest(rungs.because(Reason::DuplicateMigration, text), Next::BackOff);
         }
         Some(Ok(())) => {}
     }
