@@ -112,8 +112,11 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
             } else {
                 options.backoff_max.min(LONGEST_WAIT)
             };
-            let cap = cap.max((took * SHARE).min(LONGEST_PAUSE));
-            context.pace(uid, |pace| pace.back_off(cap, pace::jitter(), now))
+            let pause = (took * SHARE).min(LONGEST_PAUSE);
+            context.pace(uid, |pace| {
+                let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
+                pace.due_after(delay, now)
+            })
         }
         Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
     };
