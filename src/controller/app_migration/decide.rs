@@ -290,7 +290,7 @@ fn stored(object: &AppMigration, seen: &Seen, plan: &Plan, clusters: &ClusterIds
     let Some(target) = &seen.target else {
         return Step::Look(Look::Target);
     };
-    if !super::existing::begun(plan, &target.committed) {
+    if !super::existing::begun(object, plan, &target.committed) {
         return group(object, seen, rungs);
     }
     match &seen.topics {
@@ -494,6 +494,9 @@ fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
 /// What on the target stands in the way of the commit.
 fn refused(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: &Rungs) -> Option<Step> {
     let target = seen.target.as_ref()?;
+    if super::existing::settled(object, plan, &target.committed) {
+        return None;
+    }
     let rung = ConditionType::OffsetsCommitted;
     if let Some(active) = &target.active {
         let statement = Statement::fails(Reason::TargetGroupActive, active.clone());

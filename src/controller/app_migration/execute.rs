@@ -29,7 +29,7 @@ use super::{
         within_deadline,
     },
     decide::{Act, Look},
-    existing::Existing,
+    existing::{self, Existing},
     journal::{self, Journal, Snapshot},
     live::Live,
     observe::{self, Owner},
@@ -117,6 +117,14 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
         .as_ref()
         .map(|t| t.committed.clone())
         .unwrap_or_default();
+    if existing::settled(&live.object, &plan, &existing) {
+        let committed = plan.targets.iter().map(TargetPlan::target).collect();
+        live.seen.outcome = Some(Outcome {
+            committed,
+            ..Outcome::default()
+        });
+        return seal(live, context, &plan).await;
+    }
     let kept = Existing::judge(&live.object, &plan, &existing).kept;
     let was = plan.clone();
     for t in &mut plan.targets {
