@@ -1,7 +1,7 @@
 //! The command line: what can be run, and how it ends.
 
 use std::{
-    io::Write,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -52,6 +52,7 @@ fn replicate(arguments: &replicator::Arguments) -> Result<(), Box<dyn std::error
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     Ok(replicator::run(arguments)?)
