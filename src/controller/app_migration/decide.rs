@@ -398,7 +398,11 @@ fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             let rungs = mapped(plan, rungs);
             return match stored.filter(|stored| stored.computed_at == plan.computed_at) {
                 Some(stored) => target(object, seen, stored, rungs),
-                None => Step::Act(Act::StorePlan, rungs),
+                None => {
+                    let text = "the plan is stored; the target group is looked at next";
+                    let next = Statement::fails(Reason::CommittingOffsets, text);
+                    Step::Act(Act::StorePlan, rungs.with(ConditionType::OffsetsCommitted, next))
+                }
             };
         }
         None => {}

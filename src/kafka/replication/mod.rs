@@ -46,6 +46,11 @@ impl Trouble {
         )
     }
 
+    /// Whether it only sums up what other trouble says precisely.
+    pub fn is_summary(&self) -> bool {
+        self.code == super::ffi::code::ALL_BROKERS_DOWN
+    }
+
     /// Whether the client can do nothing any more, so that a new one is needed.
     pub fn is_fatal(&self) -> bool {
         self.code == super::ffi::code::FATAL
