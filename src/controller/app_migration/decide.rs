@@ -396,14 +396,12 @@ fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         Some(Mapping::Blocked(findings)) => return blocked(findings, rungs),
         Some(Mapping::Mapped(plan)) => {
             let rungs = mapped(plan, rungs);
-            return match stored.filter(|stored| stored.computed_at == plan.computed_at) {
-                Some(stored) => target(object, seen, stored, rungs),
-                None => {
-                    let text = "the plan is stored; the target group is looked at next";
-                    let next = Statement::fails(Reason::CommittingOffsets, text);
-                    Step::Act(Act::StorePlan, rungs.with(ConditionType::OffsetsCommitted, next))
-                }
-            };
+            if let Some(stored) = stored.filter(|stored| stored.computed_at == plan.computed_at) {
+                return target(object, seen, stored, rungs);
+            }
+            let text = "the plan is stored; the target group is looked at next";
+            let next = Statement::fails(Reason::CommittingOffsets, text);
+            return Step::Act(Act::StorePlan, rungs.with(ConditionType::OffsetsCommitted, next));
         }
         None => {}
     }
