@@ -16,7 +16,7 @@ use crate::{
 use super::{
     super::{
         Context, KubeError,
-        conditions::{self, Statement, Status},
+        conditions::{self, Status},
         within_deadline,
     },
     live::Live,
@@ -132,39 +132,14 @@ fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: Option<i64>
             conditions::set(list, kind, &statement, generation, now);
         }
     }
-    conditions::set(list, ConditionType::Ready, &ready, generation, now);
-    conditions::remove(list, ConditionType::Reconciling);
-    let stalled = rungs.is_stalled(&ready);
-    if ready.status == Status::True || rungs.suspended || !stalled {
-        conditions::remove(&mut status.conditions, ConditionType::Stalled);
-    }
-    if ready.status == Status::True || rungs.suspended {
-        return;
-    }
-    if stalled {
-        let statement = Statement::holds(ready.reason, ready.message);
-        conditions::set(
-            &mut status.conditions,
-            ConditionType::Stalled,
-            &statement,
-            generation,
-            now,
-        );
+    let progress = if ready.status == Status::True || rungs.suspended {
+        None
+    } else if rungs.is_stalled(&ready) {
+        Some(ConditionType::Stalled)
     } else {
-        let reason = if ready.reason.is_error() {
-            Reason::ProgressingWithRetry
-        } else {
-            Reason::Progressing
-        };
-        let statement = Statement::holds(reason, ready.message);
-        conditions::set(
-            &mut status.conditions,
-            ConditionType::Reconciling,
-            &statement,
-            generation,
-            now,
-        );
-    }
+        Some(ConditionType::Reconciling)
+    };
+    conditions::set_ready(list, &ready, progress, generation, now);
 }
 
 /// The counts of the plan in hand.

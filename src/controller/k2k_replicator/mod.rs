@@ -177,20 +177,12 @@ async fn report(
 
 fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {
     let now = Timestamp::now();
-    let conditions = &mut status.conditions;
-    conditions::set(conditions, ConditionType::Ready, ready, generation, now);
-    conditions::remove(conditions, ConditionType::Reconciling);
-    if ready.status == Status::True || !ready.reason.is_stalled() {
-        conditions::remove(conditions, ConditionType::Stalled);
-    }
-    if ready.status == Status::True {
-        return;
-    }
-    if ready.reason.is_stalled() {
-        let stalled = Statement::holds(ready.reason, ready.message.clone());
-        conditions::set(conditions, ConditionType::Stalled, &stalled, generation, now);
+    let progress = if ready.status == Status::True {
+        None
+    } else if ready.reason.is_stalled() {
+        Some(ConditionType::Stalled)
     } else {
-        let retrying = Statement::holds(Reason::ProgressingWithRetry, ready.message.clone());
-        conditions::set(conditions, ConditionType::Reconciling, &retrying, generation, now);
-    }
+        Some(ConditionType::Reconciling)
+    };
+    conditions::set_ready(&mut status.conditions, ready, progress, generation, now);
 }
