@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use crate::{
     TopicPartition,
     api::v1alpha1::Reason,
-    kafka::{GroupDescription, GroupMember, KafkaError},
+    kafka::{Committed, GroupDescription, GroupMember, KafkaError},
 };
 
 use super::super::{
@@ -16,7 +16,9 @@ use super::super::{
         fault::{Fault, Side},
     },
     QuietWatch,
+    journal::Snapshot,
     live::Live,
+    scope::Selection,
     seen::{Group, Target},
 };
 
@@ -36,16 +38,10 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
         return Ok(());
     }
     let committed = clusters.source.committed(name).await.map_err(on_source)?;
-    let gone = live.seen.journal_snapshot().and_then(|snapshot| {
-        let gone: Vec<String> = snapshot.gone(&committed).map(|(q, was)| format!("{q} was at {was}")).collect();
-        (!gone.is_empty()).then(|| {
-            format!(
-                "offsets that were committed at the confirmation are gone: {}; commit them again on the source, or \
-                 delete this object and create a new one",
-                gone.join(", ")
-            )
-        })
-    });
+    let gone = live
+        .seen
+        .journal_snapshot()
+        .and_then(|snapshot| gone(live, snapshot, &committed));
     live.seen.group = Some(if committed.is_empty() && gone.is_none() {
         let text = format!(
             "the source knows no consumer group {name} with committed offsets; check spec.consumerGroup and the \
@@ -57,6 +53,23 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     });
     live.seen.committed = committed;
     Ok(())
+}
+
+/// Rule 31: offsets of topics that take part, there at the confirmation and gone now.
+fn gone(live: &Live, snapshot: &Snapshot, committed: &BTreeMap<TopicPartition, Committed>) -> Option<String> {
+    let selection = Selection::new(&live.object.spec).ok()?;
+    let gone: Vec<String> = snapshot
+        .gone(committed)
+        .filter(|(q, _)| selection.takes(&q.topic))
+        .map(|(q, was)| format!("{q} was at {was}"))
+        .collect();
+    (!gone.is_empty()).then(|| {
+        format!(
+            "offsets that were committed at the confirmation are gone: {}; commit them again on the source, or \
+             delete this object and create a new one",
+            gone.join(", ")
+        )
+    })
 }
 
 /// The members of an active group, for a message.
