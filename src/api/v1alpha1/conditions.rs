@@ -3,10 +3,10 @@
 use std::fmt;
 
 macro_rules! vocabulary {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+        pub enum $name { $($(#[doc = $variant_doc])+ $variant,)* }
 
         impl $name {
             /// Every value, in the order of their declaration.
@@ -15,6 +15,11 @@ macro_rules! vocabulary {
             /// The name as it stands in a status.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)* }
+            }
+
+            /// What it means, in one sentence.
+            pub fn describe(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($variant_doc),+).trim_start(),)* }
             }
 
             /// The value of that name.
@@ -178,6 +183,76 @@ vocabulary! {
     }
 }
 
+impl ConditionType {
+    /// The reasons that it can have, besides `NotJudged`: first that of a True one, then those of the others.
+    /// `Ready` can also have the reason of each condition before it, and `Stalled` that of `Ready`.
+    pub fn reasons(self) -> &'static [Reason] {
+        use Reason as R;
+        match self {
+            Self::ReplicatorReady => &[
+                R::Ready,
+                R::ReplicatorNotFound,
+                R::ReplicatorNotReady,
+                R::TracingHeadersDisabled,
+                R::TimestampsNotKept,
+            ],
+            Self::StopConfirmed => &[R::Confirmed, R::AwaitingStopConfirmation],
+            Self::SourceGroupInactive => &[
+                R::Inactive,
+                R::GroupActive,
+                R::QuietPeriodRunning,
+                R::OffsetsMoving,
+                R::SourceTransactionPending,
+                R::GroupNotFound,
+                R::UnsupportedGroupType,
+                R::SourceOffsetsGone,
+            ],
+            Self::ReplicationCaughtUp => {
+                &[R::CaughtUp, R::ReplicationBehind, R::ReplayInProgress, R::OpenTransaction]
+            }
+            Self::OffsetsMapped => &[
+                R::Mapped,
+                R::MappingOffsets,
+                R::SourceOffsetOutOfRange,
+                R::GapOnTarget,
+                R::ReprocessingRefused,
+                R::NativeRecordsRefused,
+                R::TopicNotReplicated,
+                R::DuplicatePipelines,
+                R::HeadersMissing,
+                R::AmbiguousEncoding,
+                R::UncommittedPartitions,
+                R::SourceRecreated,
+                R::TargetPartitionMissing,
+            ],
+            Self::OffsetsCommitted => &[
+                R::Committed,
+                R::CommittingOffsets,
+                R::TargetGroupActive,
+                R::TargetOffsetsExist,
+                R::CommitFailed,
+                R::PlanConflict,
+                R::ClusterChanged,
+            ],
+            Self::Ready => &[
+                R::Completed,
+                R::Suspended,
+                R::SourceUnavailable,
+                R::TargetUnavailable,
+                R::AuthenticationFailed,
+                R::AuthorizationFailed,
+                R::SecretNotFound,
+                R::InvalidSpec,
+                R::SpecChangedAfterConfirmation,
+                R::DuplicateMigration,
+            ],
+            Self::Reconciling => &[R::Progressing, R::ProgressingWithRetry],
+            Self::Stalled => &[],
+            Self::SourceMoved => &[R::SourceMovedAfterMigration],
+        }
+    }
+}
+
 impl Reason {
     /// Whether only a change by the user can end it. `CommitFailed` is stalled only where the target
     /// refuses for good, which the one who reports it knows.
@@ -225,6 +300,15 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::{ConditionType, Reason};
+
+    #[test]
+    fn every_reason_belongs_to_one_condition() {
+        for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::NotJudged) {
+            let of: Vec<_> = ConditionType::ALL.iter().filter(|kind| kind.reasons().contains(reason)).collect();
+            assert_eq!(of.len(), 1, "{reason}: {of:?}");
+            assert!(reason.describe().ends_with('.'), "{reason}");
+        }
+    }
 
     #[test]
     fn names_parse_back() {
