@@ -1,0 +1,238 @@
+//! What is generated from the source is as it would be generated now: `crds/`, and the tables of README.md.
+//! `make generate` (UPDATE_GENERATED=1) writes them.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use appmigration::api::v1alpha1::{AppMigrationSpec, ConditionType, K2KReplicatorSpec, Reason};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::Value;
+
+/// The file holds this text; or is written, where that is asked for.
+fn assert_same(file: &Path, expected: &str) {
+    let actual = fs::read_to_string(file).unwrap_or_default();
+    if actual == expected {
+        return;
+    }
+    assert!(
+        env::var_os("UPDATE_GENERATED").is_some(),
+        "{} is not up to date: run `make generate` and commit what it writes",
+        file.display()
+    );
+    fs::write(file, expected).unwrap();
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn crds_are_what_the_binary_prints() {
+    let dir = env::temp_dir().join(format!("appmigration-crds-{}", std::process::id()));
+    let status = Command::new(env!("CARGO_BIN_EXE_appmigration"))
+        .arg("crds")
+        .arg("--dir")
+        .arg(&dir)
+        .status();
+    assert!(status.unwrap().success());
+    let names = |dir: &Path| {
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.retain(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+        });
+        names.sort();
+        names
+    };
+    for name in names(&dir) {
+        assert_same(
+            &root().join("crds").join(&name),
+            &fs::read_to_string(dir.join(&name)).unwrap(),
+        );
+    }
+    assert_eq!(
+        names(&root().join("crds")),
+        names(&dir),
+        "a file in crds/ that nothing generates"
+    );
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn the_readme_s_tables_are_what_the_types_say() {
+    let file = root().join("README.md");
+    let mut text = fs::read_to_string(&file).unwrap();
+    for (name, table) in [
+        ("AppMigration fields", fields::<AppMigrationSpec>()),
+        ("K2KReplicator fields", fields::<K2KReplicatorSpec>()),
+        ("conditions", conditions()),
+    ] {
+        let (begin, end) = (
+            format!("<!-- {name}: begin, by make generate -->\n"),
+            format!("<!-- {name}: end -->"),
+        );
+        let from = text
+            .find(&begin)
+            .unwrap_or_else(|| panic!("README.md has no line {begin}"))
+            + begin.len();
+        let to = text[from..]
+            .find(&end)
+            .unwrap_or_else(|| panic!("README.md has no line {end}"))
+            + from;
+        text.replace_range(from..to, &table);
+    }
+    assert_same(&file, &text);
+}
+
+/// A table of every field of a spec.
+fn fields<T: JsonSchema>() -> String {
+    // Straight from the types: a CRD's schema has no room for what the values of an enumeration mean.
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut table = "| field | meaning | default |\n|---|---|---|\n".to_owned();
+    for row in without_repetition(rows(schema.as_value(), "")) {
+        let meaning = row.meaning.replace('|', "\\|");
+        table += &format!("| `{}` | {meaning} | {} |\n", row.path, row.default);
+    }
+    table
+}
+
+struct Row {
+    path: String,
+    meaning: String,
+    default: String,
+}
+
+/// The fields of an object, each followed by its own.
+fn rows(schema: &Value, prefix: &str) -> Vec<Row> {
+    let required = |name: &str| list(&schema["required"]).any(|required| required == name);
+    let mut fields: Vec<(&String, &Value)> = properties(schema).collect();
+    // What must be there first, what has fields of its own last.
+    fields.sort_by_key(|(name, field)| (!required(name), properties(object_of(field)).next().is_some()));
+    let mut rows = Vec::new();
+    for (name, field) in fields {
+        let object = object_of(field);
+        let list = if std::ptr::eq(object, field) || field["anyOf"].is_array() {
+            ""
+        } else {
+            "[]"
+        };
+        let (mut path, mut below) = (format!("{prefix}{name}{list}"), Vec::new());
+        let mut names: Vec<&str> = properties(object).map(|(name, _)| name.as_str()).collect();
+        names.sort_by_key(|name| *name != "name");
+        // A reference by name and key is one thing.
+        if names == ["name", "key"] || names == ["name"] {
+            path += &format!(": {{{}}}", names.join(", "));
+        } else {
+            below = self::rows(object, &format!("{path}."));
+        }
+        let default = if required(name) {
+            "required".to_owned()
+        } else {
+            default(field)
+        };
+        rows.push(Row {
+            path,
+            meaning: meaning(field),
+            default,
+        });
+        rows.append(&mut below);
+    }
+    rows
+}
+
+/// The target's fields are the source's: told once.
+fn without_repetition(mut rows: Vec<Row>) -> Vec<Row> {
+    let paths: BTreeSet<String> = rows.iter().map(|row| row.path.clone()).collect();
+    rows.retain(|row| {
+        row.path
+            .strip_prefix("target.")
+            .is_none_or(|rest| !paths.contains(&format!("source.{rest}")))
+    });
+    if let Some(target) = rows.iter_mut().find(|row| row.path == "target") {
+        target.meaning += " Its fields are those of `source`, without `consumerGroup`.";
+    }
+    rows
+}
+
+/// The object that a field is, or is a list of; optional or not.
+fn object_of(field: &Value) -> &Value {
+    let field = field["anyOf"].get(0).unwrap_or(field);
+    if field["items"]["properties"].is_object() {
+        &field["items"]
+    } else {
+        field
+    }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema["properties"].as_object().into_iter().flatten()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// What a field is for, and its values.
+fn meaning(field: &Value) -> String {
+    let one_line = |text: &Value| {
+        text.as_str()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut meaning = one_line(&field["description"]);
+    // A switch needs no words.
+    if list(&field["oneOf"]).any(|value| value["const"] == "Disabled") {
+        return meaning;
+    }
+    for value in list(&field["oneOf"]) {
+        let name = value["const"].as_str().unwrap_or_default();
+        meaning += &format!("<br>`{name}`: {}", one_line(&value["description"]));
+    }
+    meaning
+}
+
+fn default(field: &Value) -> String {
+    match &field["default"] {
+        Value::String(text) if !text.is_empty() => format!("`{text}`"),
+        Value::Bool(switch) => format!("`{switch}`"),
+        // An object's default is that of its fields.
+        _ => String::new(),
+    }
+}
+
+/// A table of every condition with its reasons.
+fn conditions() -> String {
+    use ConditionType::{Reconciling, SourceMoved};
+    let mut table = "| condition | reason | meaning |\n|---|---|---|\n".to_owned();
+    for kind in ConditionType::ALL {
+        table += &format!("| **`{kind}`** | | {} |\n", kind.describe());
+        for (place, reason) in kind.reasons().iter().enumerate() {
+            let mark = match reason {
+                _ if matches!(kind, Reconciling | SourceMoved) => "",
+                _ if place == 0 => " *True.*",
+                reason if reason.is_stalled() => " *Stalled.*",
+                _ => "",
+            };
+            table += &format!("| | `{reason}` | {}{mark} |\n", reason.describe());
+        }
+    }
+    table
+        + &format!(
+            "| any | `{}` | {} |\n",
+            Reason::NotJudged,
+            Reason::NotJudged.describe()
+        )
+}
