@@ -1,0 +1,39 @@
+# make demo and make test are the two commands; see README.md.
+
+# Everything that is fetched and built lives in a cache outside the checkout, so that a fresh clone starts warm.
+APPMIGRATION_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/appmigration
+CARGO_TARGET_DIR ?= $(APPMIGRATION_CACHE)/target
+export APPMIGRATION_CACHE CARGO_TARGET_DIR
+
+.PHONY: help
+help:
+	@echo 'make demo      a consumer group moves between two real Kafka clusters; KEEP=1 leaves all of it running'
+	@echo 'make test      every test, on real servers; KAFKA=3.9.2 takes another Kafka than 4.3.1'
+	@echo 'make test-all  the same, with the long random series whole'
+	@echo 'make generate  writes crds/ and the tables of README.md anew'
+	@echo 'make fmt       formats the source'
+
+.PHONY: demo
+demo:
+	@tests/check-tools
+	@demo/run
+
+.PHONY: test
+test:
+	@tests/check-tools
+	@tests/all
+
+# The random series of the mapping rules: 256 histories each in `make test`.
+.PHONY: test-all
+test-all:
+	@tests/check-tools
+	@PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
+
+.PHONY: generate
+generate:
+	@tests/check-tools
+	UPDATE_GENERATED=1 cargo test --locked --test generated
+
+.PHONY: fmt
+fmt:
+	cargo fmt
