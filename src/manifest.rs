@@ -214,4 +214,5 @@ fn name_of(document: &Value) -> &str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

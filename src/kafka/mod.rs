@@ -3,7 +3,7 @@
 //! - `config`, `properties`: a connection, and what a custom resource may set on it.
 //! - `error`: what went wrong, in the words of a person.
 //! - `handle`, `signals`: one polled client, and what its error events say about the brokers.
-//! - `call`: a blocking call on its own thread, with a deadline, raced against those events.
+//! - `connection`, `call`: the handle of the moment; a blocking call on its own thread, with a deadline, raced against those events.
 //! - `cluster`, `group`: what can be asked of a cluster.
 //! - `scan`, `reader`: reading ranges of a log.
 //! - `pool`: one [`Cluster`] per connection, shared.
@@ -14,6 +14,8 @@ mod call;
 mod cluster;
 mod commit;
 mod config;
+mod config_checks;
+mod connection;
 mod error;
 mod ffi;
 mod group;
@@ -24,7 +26,10 @@ mod properties;
 mod reader;
 pub mod replication;
 mod scan;
+mod scan_consumer;
+mod scan_motion;
 mod scan_progress;
+mod scan_worker;
 mod signals;
 
 pub use call::DEFAULT_DEADLINE;

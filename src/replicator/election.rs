@@ -38,6 +38,7 @@ pub fn works<T>(assigned: &[TopicPartition], topics: &BTreeMap<String, T>) -> bo
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

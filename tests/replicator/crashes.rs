@@ -47,7 +47,7 @@ fn kill_9_in_the_midst_loses_nothing_and_only_repeats() {
     }
     let before = copied(&topic);
     assert!(
-        before < RECORDS as i64 * i64::from(PARTITIONS),
+        before < i64::try_from(RECORDS).unwrap() * i64::from(PARTITIONS),
         "killed too late to show anything"
     );
     let _replicator = Replicator::start(&text);

@@ -245,7 +245,9 @@ pub fn put(producer: &BaseProducer, topic: &str, partition: i32, first: usize, c
                 .payload(&text);
             match producer.send(record) {
                 Ok(()) => break,
-                Err(_) => drop(producer.poll(Duration::from_millis(10))),
+                Err(_) => {
+                    producer.poll(Duration::from_millis(10));
+                }
             }
         }
     }

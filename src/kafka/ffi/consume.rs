@@ -28,7 +28,11 @@ pub(in crate::kafka) enum Polled {
     /// Something about a broker or the group.
     Client { code: i32, reason: String },
     /// A log line.
-    Log { level: i32, text: String },
+    Log {
+        level: i32,
+        facility: String,
+        line: String,
+    },
     /// The client's own statistics, as JSON.
     Statistics(Vec<u8>),
     /// Of no interest here.
@@ -110,7 +114,8 @@ pub(super) fn read_log(event: &Event) -> Polled {
         }
         Polled::Log {
             level,
-            text: format!("{}: {}", text(facility), text(line)),
+            facility: text(facility),
+            line: text(line),
         }
     }
 }

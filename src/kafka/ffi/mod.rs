@@ -7,6 +7,7 @@ mod admin;
 mod consume;
 mod group_consumer;
 mod groups;
+mod metadata;
 mod owned;
 mod producer;
 
@@ -15,10 +16,11 @@ use std::{
     ptr::addr_of,
 };
 
-pub(super) use admin::{Isolation, OffsetSpec, cluster_id, describe_topics, list_offsets};
+pub(super) use admin::{Isolation, OffsetSpec, describe_topics, list_offsets};
 pub(super) use consume::{ConsumerQueue, Polled, RawHeaders, RecordEvent};
 pub(super) use group_consumer::{GroupConsumer, GroupEvent};
 pub(super) use groups::{alter_offsets, committed, describe_group};
+pub(super) use metadata::{cluster_id, list_topics};
 pub(super) use producer::{HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle};
 use rdkafka::bindings as sys;
 
@@ -41,6 +43,7 @@ pub(super) mod code {
     pub const SSL: i32 = E::RD_KAFKA_RESP_ERR__SSL as i32;
     pub const AUTHENTICATION: i32 = E::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
     pub const AUTO_OFFSET_RESET: i32 = E::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
+    pub const NO_ENTRY: i32 = E::RD_KAFKA_RESP_ERR__NOENT as i32;
     pub const LOG_TRUNCATION: i32 = E::RD_KAFKA_RESP_ERR__LOG_TRUNCATION as i32;
     pub const DESTROY_BROKER: i32 = E::RD_KAFKA_RESP_ERR__DESTROY_BROKER as i32;
     pub const BAD_MSG: i32 = E::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
@@ -63,7 +66,6 @@ pub(super) mod code {
     pub const UNSTABLE_OFFSET_COMMIT: i32 = E::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT as i32;
     pub const ASSIGN_PARTITIONS: i32 = E::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS as i32;
     pub const NO_OFFSET: i32 = E::RD_KAFKA_RESP_ERR__NO_OFFSET as i32;
-    pub const NO_ENTRY: i32 = E::RD_KAFKA_RESP_ERR__NOENT as i32;
     pub const TOPIC_EXCEPTION: i32 = E::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
     pub const MSG_SIZE_TOO_LARGE: i32 = E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
     pub const INVALID_TIMESTAMP: i32 = E::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;

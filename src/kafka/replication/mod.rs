@@ -14,7 +14,7 @@ pub use topics::{ConfigValue, NewTopicSpec, TopicAdmin, is_invalid_config};
 
 use rdkafka::{ClientConfig, error::KafkaError as ClientError};
 
-use super::{ConfigError, KafkaError, ffi::Polled, signals::log_line};
+use super::{ConfigError, KafkaError, ffi::Polled};
 
 /// Trouble that a client reports by itself. It goes on trying; what to make of it is the caller's affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,13 @@ fn trouble(polled: Polled) -> Option<Trouble> {
             offset: -1,
             reason,
         }),
-        Polled::Log { level, text } => {
-            log_line(level, &text);
+        // At debug: what matters of it comes as trouble.
+        Polled::Log {
+            level,
+            facility,
+            line,
+        } => {
+            tracing::debug!(target: "librdkafka", level, "{facility}: {line}");
             None
         }
         _ => None,
