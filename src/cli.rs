@@ -1,25 +1,29 @@
 //! The command line: what can be run, and how it ends.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 
-use crate::{api::v1alpha1, replicator};
+use crate::{api::v1alpha1, operator, replicator, telemetry};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
+    #[command(flatten)]
+    logs: telemetry::Logs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the controllers, in a cluster or with KUBECONFIG, until SIGTERM.
+    Operator(operator::Arguments),
     /// Print the CustomResourceDefinitions as YAML, or write each to a file of its own.
     Crds {
         /// Folder to write `<plural>.k2k.dev.yaml` files to, in place of printing.
@@ -32,11 +36,13 @@ enum Command {
 
 /// Runs the binary with the process's arguments.
 pub fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let Cli { logs, command } = Cli::parse();
+    telemetry::init(&logs);
     let outcome = match command {
         Command::Crds { dir: None } => print_crds(),
         Command::Crds { dir: Some(dir) } => write_crds(&dir),
-        Command::Replicate(arguments) => replicate(&arguments),
+        Command::Operator(arguments) => operator::run(arguments),
+        Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,17 +51,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn replicate(arguments: &replicator::Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("APPMIGRATION_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(replicator::run(arguments)?)
 }
 
 fn print_crds() -> Result<(), Box<dyn std::error::Error>> {

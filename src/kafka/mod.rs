@@ -13,6 +13,7 @@
 mod call;
 mod cluster;
 mod commit;
+mod compaction;
 mod config;
 mod config_checks;
 mod connection;

@@ -1,6 +1,31 @@
 //! Where a consumer group resumes on the target: pure, no I/O. The rules have the numbers of the mapping
 //! rules in the documentation.
+//!
+//! Read in this order: [`facts`] (what was observed), [`judge`] (one source partition: complete, gaps,
+//! replays), [`gaps`] (what it misses), [`position`] (one target partition: p*), [`assess`](assess()) (all of it together), [`plan`].
 
+mod assess;
+pub mod copies;
+pub mod digest;
+pub mod facts;
+mod finding;
+mod gaps;
+pub mod intervals;
+mod judge;
+mod offsets;
+pub mod origin;
+pub mod plan;
+mod position;
 pub mod routes;
+pub mod source_log;
 
+#[cfg(test)]
+mod tests;
+
+pub use assess::{Assessment, assess};
+pub use facts::{Facts, MappingPolicies, SourceFacts, SourceLogs, TargetFacts};
+pub use finding::Finding;
+pub use offsets::{SourceOffset, TargetOffset};
+pub use plan::Plan;
 pub use routes::{Route, RouteError, Routes};
+pub use source_log::{Question, SourceLog};

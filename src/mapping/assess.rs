@@ -1,0 +1,298 @@
+//! From what was observed to positions with certificates, or to what stands in the way. The heart of the
+//! product: pure, and total over everything that can be observed.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::{GapPolicy, Reason, Reprocessing},
+};
+
+use super::{
+    Facts, SourceFacts,
+    facts::SourceLogs,
+    finding::Finding,
+    judge::{Judge, Judgement, View, view},
+    plan::{ProvenBy, RecordRef, SourceCertificate, TargetPlan},
+    position::{self, Position},
+    source_log::{Question, SourceLog},
+};
+
+/// What follows from the facts.
+#[derive(Debug)]
+pub enum Assessment {
+    /// The source must be asked first.
+    Ask(Vec<Question>),
+    /// Something stands in the way; ordered by reason.
+    Blocked(Vec<Finding>),
+    /// Every position is known.
+    Mapped(Vec<TargetPlan>),
+}
+
+/// Applies the rules to all partitions.
+pub fn assess(facts: &Facts, logs: &SourceLogs) -> Assessment {
+    let mut questions = Vec::new();
+    let mut judged = BTreeMap::new();
+    for (q, source) in &facts.sources {
+        let views = views(q, source, facts);
+        let unknown = SourceLog::new(source.log_start);
+        let judge = Judge {
+            q,
+            facts: source,
+            all: facts,
+            log: logs.get(q).unwrap_or(&unknown),
+            views,
+        };
+        match judge.judge() {
+            Ok(judgement) => {
+                judged.insert(q, (judgement, judge.views));
+            }
+            Err(question) => questions.push(question),
+        }
+    }
+    if questions.is_empty() {
+        conclude(facts, judged)
+    } else {
+        Assessment::Ask(questions)
+    }
+}
+
+fn views<'a>(q: &TopicPartition, source: &'a SourceFacts, facts: &'a Facts) -> Vec<View<'a>> {
+    let known = source
+        .targets
+        .iter()
+        .filter_map(|t| Some((t, facts.targets.get(t)?)));
+    known.map(|(t, target)| view(q, source, t, target)).collect()
+}
+
+type Judged<'a> = BTreeMap<&'a TopicPartition, (Judgement, Vec<View<'a>>)>;
+
+fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
+    let positions = positions(facts, &judged);
+    let mut findings: Vec<Finding> = facts
+        .targets
+        .iter()
+        .filter_map(|(t, target)| position::unusable(t, target))
+        .collect();
+    for (t, position) in &positions {
+        findings.extend(position.findings.iter().cloned());
+        // Rule 30: as many missing records as undecodable ones were included are no gap.
+        let mut allowance = position.undecodable_included;
+        let gaps = judged
+            .iter_mut()
+            .filter(|(q, _)| facts.sources[**q].targets.contains(t));
+        for (_, (judgement, _)) in gaps {
+            let forgiven = judgement.gap.min(allowance);
+            judgement.gap -= forgiven;
+            allowance -= forgiven;
+        }
+    }
+    for (q, (judgement, _)) in &mut judged {
+        findings.append(&mut judgement.findings);
+        if judgement.gap > 0 && facts.policies.gap == GapPolicy::Fail {
+            findings.push(Finding::new(Reason::GapOnTarget, q, judgement.gap_text.clone()));
+        }
+    }
+    if findings.is_empty() {
+        let plans = plans(facts, &judged, positions);
+        findings.extend(refused(facts, &plans));
+        if findings.is_empty() {
+            return Assessment::Mapped(plans);
+        }
+    }
+    findings.sort_by(|a, b| (a.reason, &a.partition).cmp(&(b.reason, &b.partition)));
+    Assessment::Blocked(findings)
+}
+
+fn positions(facts: &Facts, judged: &Judged<'_>) -> BTreeMap<TopicPartition, Position> {
+    let natives = facts.policies.native_records;
+    let one = |(t, target)| {
+        let views: Vec<_> = judged
+            .iter()
+            .filter_map(|(q, (_, views))| {
+                let view = views.iter().find(|v| v.target == t)?;
+                Some((*q, &facts.sources[*q], view))
+            })
+            .collect();
+        (
+            TopicPartition::clone(t),
+            position::find(t, target, &views, natives),
+        )
+    };
+    facts.targets.iter().map(one).collect()
+}
+
+/// `policies.reprocessing: Fail`.
+fn refused(facts: &Facts, plans: &[TargetPlan]) -> Vec<Finding> {
+    if facts.policies.reprocessing == Reprocessing::Accept {
+        return Vec::new();
+    }
+    let rows = plans
+        .iter()
+        .flat_map(|t| t.sources.iter().map(move |row| (t, row)));
+    rows.filter(|(_, row)| row.reread > 0)
+        .map(|(t, row)| {
+            let text = format!(
+                "{} records below committed {} lie at or after position {} of {} and would be read again \
+                 (policies.reprocessing: Accept goes on)",
+                row.reread,
+                row.committed,
+                t.position,
+                t.target()
+            );
+            Finding::new(
+                Reason::ReprocessingRefused,
+                &TopicPartition::new(&row.topic, row.partition),
+                text,
+            )
+        })
+        .collect()
+}
+
+fn plans(
+    facts: &Facts,
+    judged: &Judged<'_>,
+    positions: BTreeMap<TopicPartition, Position>,
+) -> Vec<TargetPlan> {
+    let mut plans: Vec<TargetPlan> = positions
+        .into_iter()
+        .map(|(t, position)| target_plan(facts, judged, &t, position))
+        .collect();
+    // A spread q is exact where all of its rows are.
+    let inexact: Vec<(String, i32)> = plans
+        .iter()
+        .flat_map(|t| &t.sources)
+        .filter(|row| !row.exact)
+        .map(|row| (row.topic.clone(), row.partition))
+        .collect();
+    for row in plans.iter_mut().flat_map(|t| &mut t.sources) {
+        if row.exact
+            && inexact
+                .iter()
+                .any(|(topic, n)| *topic == row.topic && *n == row.partition)
+        {
+            row.exact = false;
+            row.why
+                .push("another target partition of this source partition is not exact".to_owned());
+        }
+    }
+    plans
+}
+
+fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position: Position) -> TargetPlan {
+    let target = &facts.targets[t];
+    let rows = judged.iter().filter_map(|(q, (judgement, views))| {
+        let index = views.iter().position(|v| v.target == t)?;
+        Some(certificate(
+            q,
+            &facts.sources[*q],
+            judgement,
+            &views[index],
+            index == 0,
+            &position,
+        ))
+    });
+    let sources: Vec<SourceCertificate> = rows.collect();
+    let set_by = position.set_by.or_else(|| {
+        sources
+            .first()
+            .map(|row| TopicPartition::new(&row.topic, row.partition))
+    });
+    let metadata = set_by
+        .and_then(|q| facts.sources.get(&q))
+        .map(|q| q.metadata.clone())
+        .unwrap_or_default();
+    let found = &target.found;
+    let first_undecodable = found
+        .first_undecodable
+        .as_ref()
+        .map(|(offset, why)| format!("{offset}: {why}"));
+    TargetPlan {
+        topic: t.topic.clone(),
+        partition: t.partition,
+        position: position.offset,
+        kind: position.kind,
+        log_start: target.log_start,
+        last_stable_offset: target.end,
+        metadata,
+        natives_skipped: position.natives_skipped,
+        undecodable: found.undecodable.count_within(i64::MIN, i64::MAX),
+        first_undecodable,
+        probes: 0,
+        records_read: found.records,
+        sources,
+        kept: None,
+    }
+}
+
+fn certificate(
+    q: &TopicPartition,
+    source: &SourceFacts,
+    judgement: &Judgement,
+    view: &View<'_>,
+    first_row: bool,
+    position: &Position,
+) -> SourceCertificate {
+    let c = source.committed;
+    // What is still to come cannot be told by target partition: it stands in the first row alone.
+    let to_come: &[(i64, i64)] = if first_row { &judgement.to_come } else { &[] };
+    let reread = position::reread(view, c, position.offset, to_come);
+    let why = why_not_exact(judgement, view, reread);
+    let at_offset = |(offset, origin)| RecordRef { offset, origin };
+    SourceCertificate {
+        topic: q.topic.clone(),
+        partition: q.partition,
+        committed: c,
+        assumed: source.assumed.map(str::to_owned),
+        log_start: source.log_start,
+        end: source.high_watermark,
+        replicator_position: source.replicator_position,
+        below: view.copies.highest_last_copy(c, position.offset).map(at_offset),
+        at: view.copies.lowest_last_copy(c).map(at_offset),
+        reread,
+        gap: judgement.gap,
+        filtered: judgement.filtered,
+        superseded: judgement.superseded,
+        exact: why.is_empty(),
+        why,
+        proven_by: judgement.proven_by.unwrap_or(ProvenBy::Waived),
+        verified: "Scan".to_owned(),
+    }
+}
+
+fn why_not_exact(judgement: &Judgement, view: &View<'_>, reread: u64) -> Vec<String> {
+    let mut why = Vec::new();
+    let mut say = |holds: bool, text: String| {
+        if holds {
+            why.push(text);
+        }
+    };
+    say(reread > 0, format!("{reread} records are read again"));
+    say(
+        judgement.gap > 0,
+        format!("{} records are missing on the target", judgement.gap),
+    );
+    say(
+        judgement.superseded > 0,
+        format!("{} missing records were superseded", judgement.superseded),
+    );
+    let unexplained = judgement.unexplained;
+    say(
+        unexplained > 0,
+        format!("{unexplained} records behind the first unread one are missing on the target"),
+    );
+    say(
+        judgement.undecided,
+        "whether records are missing on the target is not known".to_owned(),
+    );
+    say(
+        judgement.proven_by == Some(ProvenBy::Waived),
+        "completeness was waived".to_owned(),
+    );
+    let undecodable = view.facts.found.undecodable.count_within(i64::MIN, i64::MAX);
+    say(
+        undecodable > 0,
+        format!("{undecodable} records carry an origin that cannot be decoded"),
+    );
+    why
+}

@@ -1,0 +1,190 @@
+//! What one read of a target partition tells: fed record by record, in offset order, up to its end `E`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::TopicPartition;
+
+use super::{
+    SourceOffset, TargetOffset,
+    copies::Copies,
+    intervals::IntervalSet,
+    origin::{ENCODING_SAMPLE, Implied, Numbers, Origin, OriginFormat, RawOrigin, decode},
+};
+
+/// Pipeline names that are kept per source partition: two are enough to tell that they clash.
+const MAX_PIPELINES: usize = 4;
+
+/// A record's key, as a digest that stands for it (compacted topics only).
+pub type KeyDigest = [u8; 16];
+
+/// What was read of one target partition.
+#[derive(Debug)]
+pub struct TargetDigest {
+    format: OriginFormat,
+    implied: Implied,
+    numbers: Option<Numbers>,
+    /// Records that wait until the encoding is decided.
+    undecided: Vec<(TargetOffset, RawOrigin, Option<KeyDigest>)>,
+    wanted: BTreeSet<TopicPartition>,
+    /// What was found, complete after [`TargetDigest::finish`].
+    found: Found,
+}
+
+/// The findings on one target partition.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Copies by source partition; only partitions of the group.
+    pub sources: BTreeMap<TopicPartition, Seen>,
+    /// Target offsets of records without any origin header.
+    pub natives: IntervalSet,
+    /// Target offsets of records whose origin cannot be told.
+    pub undecodable: IntervalSet,
+    /// The first of those, and why.
+    pub first_undecodable: Option<(TargetOffset, String)>,
+    /// Records read.
+    pub records: u64,
+    /// Records that carry an origin, of whatever partition.
+    pub with_origin: u64,
+    /// The encoding could not be decided.
+    pub ambiguous: bool,
+    /// How numbers were read; none where no record carried an origin.
+    pub numbers: Option<Numbers>,
+}
+
+/// The copies of one source partition on one target partition.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The last copy of each origin.
+    pub copies: Copies,
+    /// The most recent record: where, its origin, and whether it repeats an older copy.
+    pub last: Option<Last>,
+    /// The values of the pipeline header.
+    pub pipelines: BTreeSet<Vec<u8>>,
+    /// On a compacted topic the greatest origin of each key.
+    pub keys: HashMap<KeyDigest, SourceOffset>,
+    /// Copies read, repeats included.
+    pub records: u64,
+    /// The smallest origin.
+    lowest: Option<SourceOffset>,
+}
+
+/// The most recent copy of a source partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Where it lies.
+    pub target: TargetOffset,
+    /// What it is a copy of.
+    pub origin: SourceOffset,
+    /// Whether an older copy of the same record was there.
+    pub repeats: bool,
+    /// Whether the ascending run that it belongs to began below the record before it.
+    pub descended: bool,
+    /// Whether that run began below every record before it: what it may repeat may have been deleted.
+    pub below_all: bool,
+}
+
+impl TargetDigest {
+    /// For a partition on which copies of `wanted` matter.
+    pub fn new(format: OriginFormat, implied: Implied, wanted: BTreeSet<TopicPartition>) -> Self {
+        let numbers = Numbers::fixed(format.encoding);
+        Self {
+            format,
+            implied,
+            numbers,
+            undecided: Vec::new(),
+            wanted,
+            found: Found::default(),
+        }
+    }
+
+    /// The next record. `key` is given where the topic is compacted.
+    pub fn record(&mut self, offset: TargetOffset, raw: RawOrigin, key: Option<KeyDigest>) {
+        self.found.records += 1;
+        if raw.is_native() {
+            self.found.natives.insert(offset.0);
+            return;
+        }
+        if let Some(numbers) = self.numbers {
+            self.note(offset, &raw, key, numbers);
+            return;
+        }
+        self.undecided.push((offset, raw, key));
+        if self.undecided.len() >= ENCODING_SAMPLE {
+            self.decide();
+        }
+    }
+
+    /// The partition was read to its end.
+    pub fn finish(mut self) -> Found {
+        self.decide();
+        self.found.numbers = self.numbers.filter(|_| self.found.with_origin > 0);
+        self.found
+    }
+
+    fn decide(&mut self) {
+        let undecided = std::mem::take(&mut self.undecided);
+        if undecided.is_empty() {
+            return;
+        }
+        let decided = Numbers::decide(undecided.iter().filter_map(|(_, raw, _)| raw.offset.as_deref()));
+        self.found.ambiguous = decided.is_none();
+        let numbers = decided.unwrap_or(Numbers::Decimal);
+        self.numbers = Some(numbers);
+        for (offset, raw, key) in undecided {
+            self.note(offset, &raw, key, numbers);
+        }
+    }
+
+    fn note(&mut self, offset: TargetOffset, raw: &RawOrigin, key: Option<KeyDigest>, numbers: Numbers) {
+        let found = &mut self.found;
+        match decode(raw, &self.format, &self.implied, numbers) {
+            Origin::Native => {
+                found.natives.insert(offset.0);
+            }
+            Origin::Undecodable(why) => {
+                found.undecodable.insert(offset.0);
+                found.first_undecodable.get_or_insert((offset, why));
+            }
+            Origin::Copy(source, origin) => {
+                found.with_origin += 1;
+                if self.wanted.contains(&source) {
+                    found
+                        .sources
+                        .entry(source)
+                        .or_default()
+                        .note(offset, origin, raw, key);
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn note(&mut self, target: TargetOffset, origin: SourceOffset, raw: &RawOrigin, key: Option<KeyDigest>) {
+        self.records += 1;
+        let repeats = self.copies.insert(origin, target);
+        let (mut descended, mut below_all) = self.last.map_or((false, false), |l| (l.descended, l.below_all));
+        if self.last.is_some_and(|last| origin <= last.origin) {
+            descended = true;
+            below_all = self.lowest.is_some_and(|lowest| origin < lowest);
+        }
+        self.last = Some(Last {
+            target,
+            origin,
+            repeats,
+            descended,
+            below_all,
+        });
+        self.lowest = Some(self.lowest.map_or(origin, |lowest| lowest.min(origin)));
+        if let Some(pipeline) = &raw.pipeline
+            && self.pipelines.len() < MAX_PIPELINES
+            && !self.pipelines.contains(pipeline)
+        {
+            self.pipelines.insert(pipeline.clone());
+        }
+        if let Some(key) = key {
+            let greatest = self.keys.entry(key).or_insert(origin);
+            *greatest = (*greatest).max(origin);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What was observed, as the rules take it. The order of the reads is the reader's duty: committed offsets
+//! first, then the replicator's position, then the target's high watermarks and ends, then the logs up to
+//! those ends, and the source's log starts and ends last.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::{GapPolicy, NativeRecords, Policies, ReplicationProof, Reprocessing},
+};
+
+use super::{SourceOffset, TargetOffset, digest::Found, source_log::SourceLog};
+
+/// Everything that the positions follow from.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The group's source partitions.
+    pub sources: BTreeMap<TopicPartition, SourceFacts>,
+    /// The target partitions that they are copied to.
+    pub targets: BTreeMap<TopicPartition, TargetFacts>,
+    /// The replicator drops some records on purpose.
+    pub filtering: bool,
+    /// The policies that decide what is not clear-cut.
+    pub policies: MappingPolicies,
+}
+
+/// What is known of the source partitions' records, by partition.
+pub type SourceLogs = BTreeMap<TopicPartition, SourceLog>;
+
+/// One source partition, *q*.
+#[derive(Clone, Debug, Default)]
+pub struct SourceFacts {
+    /// The next record that the group reads, *c*.
+    pub committed: SourceOffset,
+    /// The commit's metadata, byte for byte.
+    pub metadata: Vec<u8>,
+    /// The policy that stands in for a commit, where there is none.
+    pub assumed: Option<&'static str>,
+    /// The replicator's own position, *R*, where it is known.
+    pub replicator_position: Option<SourceOffset>,
+    /// The log start.
+    pub log_start: SourceOffset,
+    /// The last stable offset.
+    pub last_stable: SourceOffset,
+    /// The high watermark.
+    pub high_watermark: SourceOffset,
+    /// The target partitions that can hold copies of it.
+    pub targets: Vec<TopicPartition>,
+}
+
+/// One target partition, *t*.
+#[derive(Debug, Default)]
+pub struct TargetFacts {
+    /// The log start, *S*.
+    pub log_start: TargetOffset,
+    /// The last stable offset, *E*: nothing at or after it was looked at.
+    pub end: TargetOffset,
+    /// The high watermark, read *before* the end, so that one beyond it tells of an open transaction.
+    pub high_watermark: TargetOffset,
+    /// Whether the topic is compacted.
+    pub compacted: bool,
+    /// What was read in `[S, E)`.
+    pub found: Found,
+}
+
+/// The policies that bear on the mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MappingPolicies {
+    /// Records that the target misses.
+    pub gap: GapPolicy,
+    /// Records that would be read again.
+    pub reprocessing: Reprocessing,
+    /// Records without an origin.
+    pub native_records: NativeRecords,
+    /// Whether completeness must be proven.
+    pub replication_proof: ReplicationProof,
+}
+
+impl From<&Policies> for MappingPolicies {
+    fn from(policies: &Policies) -> Self {
+        Self {
+            gap: policies.gap,
+            reprocessing: policies.reprocessing,
+            native_records: policies.native_records,
+            replication_proof: policies.replication_proof,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The rules, by table and against a simulated application.
+
+mod rules;
+mod simulation;
+mod world;

@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Both ways to install, on a real API server: that they say the same, that the operator's account has
+# exactly its rights, and that a release leaves the custom resources alone when it goes.
+#
+#   tests/stack/stack setup kube helm && tests/stack/stack run tests/install/run.sh
+#
+# Takes KUBECTL, HELM and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
+# release of its own, and takes the definitions of k2k.dev into that release only once it is seen that
+# they are to be kept.
+set -uo pipefail
+
+PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+CHART=$PROJECT/charts/appmigration
+: "${KUBECTL:?run this in the environment of tests/stack/stack}" "${KUBECONFIG:?}"
+: "${HELM:?helm is not built: tests/stack/stack setup helm}"
+WORK=$(mktemp -d)
+ID=install-$$-$RANDOM # also the release's name; namespaces are not finalized here and stay behind
+ONE=$ID-one           # the namespace of the release that watches one namespace
+RELEASES=()
+# Nothing of the user's own Helm.
+export HELM_CONFIG_HOME=$WORK HELM_CACHE_HOME=$WORK HELM_DATA_HOME=$WORK
+
+PASSED=0 FAILED=0
+pass() { PASSED=$((PASSED + 1)) && echo "PASS $1"; }
+fail() { FAILED=$((FAILED + 1)) && echo "FAIL $1" && sed 's/^/     /' "${2:-/dev/null}"; }
+
+# check NAME CMD…: passes when CMD succeeds; shows what it said when it does not.
+check() {
+  local name=$1
+  shift
+  if "$@" >"$WORK/out" 2>&1; then pass "$name"; else fail "$name" "$WORK/out"; fi
+}
+
+# refuses NAME WORD CMD…: passes when CMD fails and says WORD.
+refuses() {
+  local name=$1 word=$2
+  shift 2
+  if ! "$@" >"$WORK/out" 2>&1 && grep -qF -- "$word" "$WORK/out"; then pass "$name"; else fail "$name" "$WORK/out"; fi
+}
+
+# same NAME EXPECTED ACTUAL: two texts, neither of them empty.
+same() {
+  if [[ -n $2 && $2 == "$3" ]]; then
+    pass "$1"
+  else
+    diff <(echo "$2") <(echo "$3") >"$WORK/out"
+    fail "$1" "$WORK/out"
+  fi
+}
+
+cleanup() {
+  local release
+  # Also after a failure half-way: its ClusterRole would stay.
+  for release in "${RELEASES[@]+"${RELEASES[@]}"}"; do
+    "$HELM" uninstall "${release#*/}" -n "${release%/*}" --ignore-not-found >/dev/null 2>&1
+  done
+  "$KUBECTL" delete namespace "$ID" "$ONE" --wait=false --ignore-not-found >/dev/null 2>&1
+  rm -rf "$WORK"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# install NAMESPACE RELEASE ARGS…
+install() {
+  local namespace=$1 release=$2
+  shift 2
+  RELEASES+=("$namespace/$release")
+  "$HELM" install "$release" "$CHART" -n "$namespace" --create-namespace "$@"
+}
+
+get() { "$KUBECTL" get "$@"; }
+CRDS=(appmigrations.k2k.dev k2kreplicators.k2k.dev)
+crd_specs() { get crd "${CRDS[@]}" -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.spec}{"\n"}{end}'; }
+
+# The rights of an account in a namespace beyond those that every account has, one line per resource:
+# "resource verbs". The columns of the names and URLs are empty for all but the common ones.
+rights() {
+  local account=$1 namespace=$2
+  comm -23 <(list_rights "$account" "$namespace") <(list_rights "$account-nobody" "$namespace")
+}
+list_rights() {
+  "$KUBECTL" auth can-i --list --no-headers --as "system:serviceaccount:$1" -n "$2" |
+    sed -E 's/ +\[\] +\[\] +/ /; s/ +/ /g; s/ $//' | sort
+}
+EXPECTED_RIGHTS="appmigrations.k2k.dev [get list watch]
+appmigrations.k2k.dev/status [update]
+configmaps [get create update delete]
+events.events.k8s.io [create patch]
+k2kreplicators.k2k.dev [get list watch]
+k2kreplicators.k2k.dev/status [update]
+secrets [get]"
+# One question each to the authorizer itself. An error is not a "no".
+asks() {
+  local answer=$1 account=$2 words
+  read -ra words <<<"$3"
+  [[ $("$KUBECTL" auth can-i --as "system:serviceaccount:$account" -n payments "${words[@]}" 2>"$WORK/err") == "$answer" ]] ||
+    { echo "not answered with \"$answer\"" && cat "$WORK/err" && return 1; }
+}
+FORBIDDEN="list secrets|watch secrets|create secrets|update secrets|patch secrets|delete secrets
+list configmaps|watch configmaps|patch configmaps
+update appmigrations.k2k.dev|patch appmigrations.k2k.dev|create appmigrations.k2k.dev|delete appmigrations.k2k.dev
+update appmigrations.k2k.dev --subresource finalizers|patch k2kreplicators.k2k.dev
+get pods|list pods|create pods|create pods --subresource exec|get deployments.apps|patch deployments.apps
+get namespaces|get leases.coordination.k8s.io|get customresourcedefinitions.apiextensions.k8s.io
+create serviceaccounts --subresource token|impersonate users|bind clusterroles.rbac.authorization.k8s.io"
+
+### kustomize
+
+check "kubectl apply -k deploy" "$KUBECTL" apply -k "$PROJECT/deploy"
+check "the definitions are established" "$KUBECTL" wait --for condition=Established --timeout 30s crd "${CRDS[@]}"
+ACCOUNT=appmigration-system:appmigration-operator
+same "kustomize: the account has exactly its rights" "$EXPECTED_RIGHTS" "$(rights $ACCOUNT payments)"
+while read -r question; do
+  check "kustomize: it may not $question" asks no $ACCOUNT "$question"
+done < <(tr '|' '\n' <<<"$FORBIDDEN")
+for right in get:secrets get:configmaps create:configmaps update:configmaps watch:appmigrations.k2k.dev; do
+  check "kustomize: it may ${right/:/ }" asks yes $ACCOUNT "${right/:/ }"
+done
+for sample in "$PROJECT"/deploy/samples/*.yaml; do
+  check "sample $(basename "$sample") is valid" "$KUBECTL" apply --dry-run=server --validate=strict -n default -f "$sample"
+done
+
+# Admission judges Pods, not Deployments: what the Deployment would make must be let in.
+pod_of_deployment() {
+  printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"probe","namespace":"appmigration-system"},"spec":%s}' \
+    "$(get deployment -n appmigration-system appmigration-operator -o 'jsonpath={.spec.template.spec}')"
+}
+check "Pod Security \"restricted\" admits the Pod" "$KUBECTL" create --dry-run=server -f <(pod_of_deployment)
+refuses "… and refuses one that is not (the check checks)" 'violates PodSecurity "restricted' \
+  "$KUBECTL" create --dry-run=server -f <(pod_of_deployment | sed 's/"runAsNonRoot":true/"runAsNonRoot":false/')
+
+### helm
+
+check "helm lint --strict" "$HELM" lint --strict "$CHART"
+refuses "an unknown value is refused" "additional properties 'imagee' not allowed" "$HELM" template "$CHART" --set imagee.tag=1
+refuses "an unknown nested value is refused" "additional properties 'tga' not allowed" "$HELM" template "$CHART" --set image.tga=1
+refuses "an account that is neither made nor named is refused" "serviceAccount.name is required" \
+  "$HELM" template "$CHART" --set serviceAccount.create=false
+DIGEST=sha256:$(printf '0%.0s' {1..64})
+same "a digest takes the place of the tag" "example.org/a@$DIGEST" "$("$HELM" template "$CHART" \
+  --set image.repository=example.org/a,image.tag=x,image.digest="$DIGEST" 2>/dev/null | sed -n 's/.* image: "\(.*\)"/\1/p')"
+
+# The package holds the files themselves, not the link.
+check "helm package" "$HELM" package "$CHART" -d "$WORK"
+PACKAGE=("$WORK"/appmigration-*.tgz)
+for crd in "${CRDS[@]}"; do
+  check "the package has $crd as in crds/" cmp <(tar -xzOf "${PACKAGE[0]}" "appmigration/files/crds/$crd.yaml") "$PROJECT/crds/$crd.yaml"
+done
+
+KEPT=$("$HELM" template "$CHART" --show-only templates/crds.yaml 2>/dev/null | grep -c '^    helm.sh/resource-policy: keep$')
+same "each definition is marked to be kept" "${#CRDS[@]}" "$KEPT"
+same "crds.keep=false marks none" 0 "$("$HELM" template "$CHART" --set crds.keep=false 2>/dev/null | grep -c 'resource-policy')"
+same "crds.install=false has none" 0 "$("$HELM" template "$CHART" --set crds.install=false 2>/dev/null | grep -c 'kind: CustomResourceDefinition')"
+
+# The account's name is part of the Pod's spec: the same one, in another namespace.
+BEFORE=$(crd_specs)
+OWN=(--set serviceAccount.name=appmigration-operator --take-ownership)
+[[ $KEPT == "${#CRDS[@]}" ]] || OWN+=(--set crds.install=false)
+check "helm install" install "$ID" "$ID" "${OWN[@]}"
+same "helm's definitions are kustomize's" "$BEFORE" "$(crd_specs)"
+RULES='jsonpath={.rules}' SPEC='jsonpath={.spec.replicas} {.spec.strategy} {.spec.template.spec}'
+same "helm's rules are kustomize's" "$(get clusterrole appmigration-operator -o "$RULES")" "$(get clusterrole "$ID-operator" -o "$RULES")"
+same "helm's Pod is kustomize's" "$(get deployment -n appmigration-system appmigration-operator -o "$SPEC")" \
+  "$(get deployment -n "$ID" "$ID-operator" -o "$SPEC")"
+same "helm: the account has exactly its rights" "$EXPECTED_RIGHTS" "$(rights "$ID:appmigration-operator" payments)"
+check "helm upgrade" "$HELM" upgrade "$ID" "$CHART" -n "$ID" --reuse-values --set logLevel=debug
+check "helm uninstall" "$HELM" uninstall "$ID" -n "$ID"
+same "the definitions outlive the release" "$BEFORE" "$(crd_specs)"
+refuses "the ClusterRole does not" NotFound "$KUBECTL" get clusterrole "$ID-operator"
+
+check "helm install for one namespace" install "$ONE" "$ID" --set crds.install=false,watchNamespace="$ONE"
+ACCOUNT=$ONE:$ID-operator
+same "one namespace: the account has its rights there" "$EXPECTED_RIGHTS" "$(rights "$ACCOUNT" "$ONE")"
+same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
+same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace","'"$ONE"'"]' \
+  "$(get deployment -n "$ONE" "$ID-operator" -o 'jsonpath={.spec.template.spec.containers[0].args}')"
+
+echo "$PASSED passed, $FAILED failed"
+((FAILED == 0))
