@@ -8,32 +8,41 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::api::v1alpha1;
+use crate::{api::v1alpha1, operator, replicator, telemetry};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
+    #[command(flatten)]
+    logs: telemetry::Logs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the controllers, in a cluster or with KUBECONFIG, until SIGTERM.
+    Operator(operator::Arguments),
     /// Print the CustomResourceDefinitions as YAML, or write each to a file of its own.
     Crds {
         /// Folder to write `<plural>.k2k.dev.yaml` files to, in place of printing.
         #[arg(long, env = "APPMIGRATION_CRDS_DIR")]
         dir: Option<PathBuf>,
     },
+    /// Copy topics from one cluster to another as a `K2KReplicator` manifest says, until SIGTERM.
+    Replicate(replicator::Arguments),
 }
 
 /// Runs the binary with the process's arguments.
 pub fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let Cli { logs, command } = Cli::parse();
+    telemetry::init(&logs);
     let outcome = match command {
         Command::Crds { dir: None } => print_crds(),
         Command::Crds { dir: Some(dir) } => write_crds(&dir),
+        Command::Operator(arguments) => operator::run(arguments),
+        Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

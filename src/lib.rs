@@ -3,16 +3,26 @@
 //! Data flows one way: observe -> decide -> execute -> report. The map of the house:
 //!
 //! - [`api`]: the custom resources; types and vocabulary, no I/O.
-//! - [`cli`]: the command line.
-//! - [`kafka`]: the only place that calls rdkafka.
 //! - [`mapping`]: pure; routes, origins, the position of a group on the target and its certificate.
-//! - [`secrets`], [`topic_partition`]: small things that several of them share.
+//! - [`kafka`]: the only place that calls rdkafka.
+//! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
+//! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
+//! - [`operator`], [`cli`], [`telemetry`]: the process around them.
+//! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;
 pub mod cli;
+pub mod connections;
+pub mod controller;
+pub mod crash;
 pub mod kafka;
+pub mod manifest;
 pub mod mapping;
+pub mod operator;
+pub mod replicator;
 pub mod secrets;
+pub mod secrets_files;
+pub mod telemetry;
 pub mod topic_partition;
 
 pub use topic_partition::TopicPartition;

@@ -116,54 +116,50 @@ impl Asked {
     }
 
     fn by_code(&self, code: i32, reason: String, name: Option<String>, cause: Option<Cause>) -> KafkaError {
+        let trouble = match code {
+            code::TIMED_OUT | code::TIMED_OUT_QUEUE => return self.explain(Failure::Expired, cause),
+            code::TRANSPORT | code::ALL_BROKERS_DOWN | code::RESOLVE | code::DESTROY_BROKER => {
+                Trouble::Transport
+            }
+            code::SSL => Trouble::Tls,
+            code::AUTHENTICATION | code::SASL_AUTHENTICATION => Trouble::Authentication,
+            _ => return self.answered(code, reason, name),
+        };
+        // The events' reason is the more precise one.
+        self.because(cause.unwrap_or(Cause { trouble, reason }))
+    }
+
+    /// What a broker answered stands, whatever the events said.
+    fn answered(&self, code: i32, reason: String, name: Option<String>) -> KafkaError {
         let (servers, what) = (self.servers.clone(), self.what.clone());
-        let named = match &name {
+        let reason = match &name {
             Some(name) => format!("{name}: {reason}"),
             None => reason,
         };
         match code {
-            code::TRANSPORT | code::ALL_BROKERS_DOWN | code::RESOLVE | code::DESTROY_BROKER => match cause {
-                Some(cause) => self.because(cause),
-                None => KafkaError::Unreachable {
-                    servers,
-                    what,
-                    reason: named,
-                },
-            },
-            code::TIMED_OUT | code::TIMED_OUT_QUEUE => self.explain(Failure::Expired, cause),
-            code::SSL => KafkaError::Tls {
-                servers,
-                what,
-                reason: named,
-            },
-            code::AUTHENTICATION | code::SASL_AUTHENTICATION => KafkaError::Authentication {
-                servers,
-                what,
-                reason: named,
-            },
             code::TOPIC_AUTHORIZATION | code::GROUP_AUTHORIZATION | code::CLUSTER_AUTHORIZATION => {
                 KafkaError::Authorization {
                     servers,
                     what,
-                    reason: named,
+                    reason,
                 }
             }
             code::COORDINATOR_LOADING | code::COORDINATOR_NOT_AVAILABLE | code::NOT_COORDINATOR => {
                 KafkaError::CoordinatorMoved {
                     servers,
                     what,
-                    reason: named,
+                    reason,
                 }
             }
             code if is_active_group(code) => KafkaError::GroupActive {
                 servers,
                 what,
-                reason: named,
+                reason,
             },
             code::GROUP_ID_NOT_FOUND => KafkaError::UnknownGroup {
                 servers,
                 what,
-                reason: named,
+                reason,
             },
             code::UNKNOWN_TOPIC_OR_PART | code::UNKNOWN_PARTITION | code::UNKNOWN_TOPIC => {
                 let name = name.unwrap_or_else(|| "such topic or partition".to_owned());
@@ -172,7 +168,7 @@ impl Asked {
             code => KafkaError::Other {
                 servers,
                 what,
-                reason: named,
+                reason,
                 code,
             },
         }
@@ -202,6 +198,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // As the signals give it.
     fn cause(trouble: Trouble) -> Option<Cause> {
         Some(Cause {
             trouble,

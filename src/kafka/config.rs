@@ -4,14 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
-use super::{error::ConfigError, properties};
-
-/// The longest bootstrap list, in bytes.
-const MAX_BOOTSTRAP: usize = 8 * 1024;
-/// The largest PEM, in bytes; a bundle of all public CAs has about 250 KiB.
-const MAX_PEM: usize = 1 << 20;
-/// The longest user name or password, in bytes.
-const MAX_CREDENTIAL: usize = 4 * 1024;
+use super::{config_checks, error::ConfigError, properties};
 
 /// How to reach a cluster and as whom. Two equal configurations can share one client.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -100,13 +93,13 @@ impl ConnectionConfig {
 
     /// Checks everything that can be checked without a connection.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_bootstrap(&self.bootstrap_servers)?;
+        config_checks::bootstrap(&self.bootstrap_servers)?;
         if let Some(tls) = &self.tls {
-            check_tls(tls)?;
+            config_checks::tls(tls)?;
         }
         if let Some(sasl) = &self.sasl {
-            check_credential("sasl.username", &sasl.username)?;
-            check_credential("sasl.password", &sasl.password)?;
+            config_checks::credential("sasl.username", &sasl.username)?;
+            config_checks::credential("sasl.password", &sasl.password)?;
         }
         self.properties
             .iter()
@@ -120,6 +113,8 @@ impl ConnectionConfig {
         // Explicit, else rdkafka derives it from the `log` crate's global level.
         config.set_log_level(RDKafkaLogLevel::Info);
         config.set("client.id", "appmigration");
+        // Some reasons are only logged: without the thread's name the line can be shown as it is.
+        config.set("log.thread.name", "false");
         // A broker that accepts and never answers shows only after this time.
         config.set("socket.connection.setup.timeout.ms", "5000");
         for (name, value) in &self.properties {
@@ -136,7 +131,7 @@ impl ConnectionConfig {
             Purpose::Operator => {
                 config
                     .set("queued.max.messages.kbytes", "16384")
-                    .set("fetch.max.bytes", "16777216");
+                    .set("fetch.max.bytes", "4194304");
             }
             Purpose::Replicator => {
                 config.set("queued.max.messages.kbytes", "65536");
@@ -218,89 +213,7 @@ impl fmt::Debug for Sasl {
     }
 }
 
-fn check_bootstrap(servers: &str) -> Result<(), ConfigError> {
-    let wrong = |problem: String| Err(ConfigError::new("bootstrapServers", problem));
-    if servers.len() > MAX_BOOTSTRAP {
-        return wrong(format!("must have at most {MAX_BOOTSTRAP} bytes"));
-    }
-    for server in servers.split(',') {
-        let server = server.trim_matches(' ');
-        if server.is_empty() {
-            return wrong("must be host:port, separated by commas, none of them empty".into());
-        }
-        if server.chars().any(|c| c.is_control() || c.is_whitespace()) || server.contains("//") {
-            return wrong("must be host:port, without spaces, control characters or a scheme".into());
-        }
-        let (host, port) = server.rsplit_once(':').unwrap_or((server, ""));
-        if host.is_empty() || port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()
-        {
-            return wrong(format!("{server} must be host:port with a port from 1 to 65535"));
-        }
-    }
-    Ok(())
-}
-
-fn check_tls(tls: &Tls) -> Result<(), ConfigError> {
-    if let Some(pem) = &tls.ca_pem {
-        check_pem("tls.ca", pem, "CERTIFICATE-----")?;
-    }
-    if let Some(client) = &tls.client {
-        check_pem("tls.certificate", &client.certificate_pem, "CERTIFICATE-----")?;
-        check_pem("tls.key", &client.private_key_pem, "PRIVATE KEY-----")?;
-        let encrypted = ["ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
-        if encrypted.iter().any(|mark| client.private_key_pem.contains(mark)) {
-            return Err(ConfigError::new(
-                "tls.key",
-                "must not be encrypted: there is no field for a passphrase",
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_pem(field: &str, pem: &str, holds: &str) -> Result<(), ConfigError> {
-    if pem.len() > MAX_PEM {
-        return Err(ConfigError::new(
-            field,
-            format!("must have at most {MAX_PEM} bytes"),
-        ));
-    }
-    if pem
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-    {
-        return Err(ConfigError::new(
-            field,
-            "must be PEM text without control characters",
-        ));
-    }
-    if !pem.contains("-----BEGIN ") || !pem.contains(holds) {
-        return Err(ConfigError::new(
-            field,
-            format!("must be PEM with a block `-----BEGIN … {holds}`"),
-        ));
-    }
-    Ok(())
-}
-
-/// A trailing newline (`echo secret | base64`) is the usual way to a password that is always refused, so
-/// it is named here instead.
-fn check_credential(field: &str, value: &str) -> Result<(), ConfigError> {
-    if value.is_empty() || value.len() > MAX_CREDENTIAL {
-        return Err(ConfigError::new(
-            field,
-            format!("must have 1 to {MAX_CREDENTIAL} bytes"),
-        ));
-    }
-    if value.ends_with('\n') {
-        return Err(ConfigError::new(field, "must not end in a newline"));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(ConfigError::new(field, "must not hold control characters"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "config_tests.rs"]
 mod tests;

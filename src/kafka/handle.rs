@@ -53,10 +53,6 @@ impl Handle {
         self.consumer.client().native_client()
     }
 
-    pub(super) fn consumer(&self) -> &BaseConsumer<Context> {
-        &self.consumer
-    }
-
     pub(super) fn signals(&self) -> &Signals {
         &self.consumer.client().context().signals
     }

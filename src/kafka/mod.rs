@@ -3,16 +3,20 @@
 //! - `config`, `properties`: a connection, and what a custom resource may set on it.
 //! - `error`: what went wrong, in the words of a person.
 //! - `handle`, `signals`: one polled client, and what its error events say about the brokers.
-//! - `call`: a blocking call on its own thread, with a deadline, raced against those events.
+//! - `connection`, `call`: the handle of the moment; a blocking call on its own thread, with a deadline, raced against those events.
 //! - `cluster`, `group`: what can be asked of a cluster.
 //! - `scan`, `reader`: reading ranges of a log.
 //! - `pool`: one [`Cluster`] per connection, shared.
+//! - `replication`: the replicator's own consumer and producer.
 //! - `ffi`: the only `unsafe` code of the crate.
 
 mod call;
 mod cluster;
 mod commit;
+mod compaction;
 mod config;
+mod config_checks;
+mod connection;
 mod error;
 mod ffi;
 mod group;
@@ -21,8 +25,12 @@ mod patience;
 mod pool;
 mod properties;
 mod reader;
+pub mod replication;
 mod scan;
+mod scan_consumer;
+mod scan_motion;
 mod scan_progress;
+mod scan_worker;
 mod signals;
 
 pub use call::DEFAULT_DEADLINE;

@@ -59,10 +59,11 @@ impl ClusterPool {
                 cluster.inner.touch();
                 return Entry::Ready(cluster.clone());
             }
-            Some(Entry::Connecting(attempt, connecting)) => {
+            // One that failed while nobody was left to see it is old news.
+            Some(Entry::Connecting(attempt, connecting)) if !matches!(connecting.peek(), Some(Err(_))) => {
                 return Entry::Connecting(*attempt, connecting.clone());
             }
-            None => {}
+            _ => {}
         }
         entries.attempts += 1;
         let (attempt, owned) = (entries.attempts, config.clone());
@@ -103,7 +104,9 @@ impl ClusterPool {
         let mut entries = self.lock();
         let before = entries.by_config.len();
         entries.by_config.retain(|_, entry| match entry {
-            Entry::Ready(cluster) => Arc::strong_count(&cluster.inner) > 1 || cluster.idle() < older_than,
+            Entry::Ready(cluster) => {
+                Arc::strong_count(&cluster.inner) > 1 || cluster.inner.idle() < older_than
+            }
             // Nobody waits for it any more; whoever asks next starts anew.
             Entry::Connecting(_, connecting) => connecting.peek().is_none(),
         });

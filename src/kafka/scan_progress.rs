@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-
 use super::{ScanRange, TopicPartition, ffi::RecordEvent};
 
 /// What to do with a record.
@@ -93,12 +91,15 @@ impl Ranges {
         self.open == 0
     }
 
-    /// Where to start reading.
-    pub(super) fn assignment(&self) -> Vec<(TopicPartition, i64)> {
-        self.places
-            .iter()
-            .map(|place| (place.range.partition.clone(), place.next))
+    /// The ranges that are not done, and where to go on reading.
+    pub(super) fn open_places(&self) -> Vec<(TopicPartition, i64)> {
+        let open = self.places.iter().filter(|place| !place.done);
+        open.map(|place| (place.range.partition.clone(), place.next))
             .collect()
+    }
+
+    pub(super) fn range(&self, index: usize) -> &ScanRange {
+        &self.places[index].range
     }
 
     /// Which range a record belongs to.
@@ -137,8 +138,8 @@ impl Ranges {
         (step, &self.places[index].range)
     }
 
-    /// Takes the news that everything below `offset` has been given.
-    pub(super) fn end(&mut self, partition: &TopicPartition, offset: i64) -> End {
+    /// Takes the news that nothing below `offset` is still to come.
+    pub(super) fn skip_to(&mut self, partition: &TopicPartition, offset: i64) -> End {
         let index = self
             .by_name
             .get(&partition.topic)
@@ -153,9 +154,22 @@ impl Ranges {
         place.next = place.next.max(offset);
         let reached = !place.done && place.next >= place.range.to;
         place.done |= reached;
-        place.short = !place.done;
+        place.short = false;
         self.open -= usize::from(reached);
         End { reached, moved }
+    }
+
+    /// Takes the end of a partition: nothing below `offset` is still to come, and for now nothing above.
+    pub(super) fn end(&mut self, partition: &TopicPartition, offset: i64) -> End {
+        let end = self.skip_to(partition, offset);
+        let index = self
+            .by_name
+            .get(&partition.topic)
+            .and_then(|topic| topic.get(&partition.partition));
+        if let Some(place) = index.map(|&index| &mut self.places[index]) {
+            place.short = !place.done;
+        }
+        end
     }
 
     /// A range whose log ended below the range's end, and where.
@@ -167,27 +181,8 @@ impl Ranges {
     }
 }
 
-/// The sum of the next offsets to fetch, out of the client's statistics; 0 where they cannot be read.
-pub(super) fn next_offsets(json: &[u8]) -> i64 {
-    #[derive(Deserialize)]
-    struct Client {
-        topics: HashMap<String, Topic>,
-    }
-    #[derive(Deserialize)]
-    struct Topic {
-        partitions: HashMap<String, Partition>,
-    }
-    #[derive(Deserialize)]
-    struct Partition {
-        next_offset: i64,
-    }
-    serde_json::from_slice::<Client>(json).map_or(0, |client| {
-        let partitions = client.topics.values().flat_map(|topic| topic.partitions.values());
-        partitions.map(|partition| partition.next_offset.max(0)).sum()
-    })
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -232,14 +227,7 @@ mod tests {
     fn empty_ranges_are_nothing_and_two_of_one_partition_are_one() {
         assert!(Ranges::new(vec![at(5, 5), at(6, 5)]).all_done());
         let ranges = Ranges::new(vec![at(5, 8), at(2, 6)]);
-        assert_eq!(ranges.assignment(), [(TopicPartition::new("t", 0), 2)]);
+        assert_eq!(ranges.open_places(), [(TopicPartition::new("t", 0), 2)]);
         assert_eq!(ranges.len(), 1);
-    }
-
-    #[test]
-    fn statistics_give_the_fetch_positions() {
-        let json = br#"{"name":"c","topics":{"t":{"topic":"t","partitions":{"0":{"next_offset":5,"x":1},"-1":{"next_offset":-1001}}}}}"#;
-        assert_eq!(next_offsets(json), 5);
-        assert_eq!(next_offsets(b"{"), 0);
     }
 }

@@ -96,6 +96,35 @@ impl Signals {
         self.changed.send_replace(());
     }
 
+    /// Takes a log line about a broker's failure: some reasons (a connection that is set up for too long) are
+    /// only logged. Worth less than an error event.
+    fn hint(&self, reason: &str) {
+        let mut state = self.lock();
+        if state
+            .cause
+            .as_ref()
+            .is_none_or(|cause| cause.trouble == Trouble::Transport)
+        {
+            state.cause = Some(Cause {
+                trouble: Trouble::Transport,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// A log line, wherever it was read: all go to the log, a broker's failure is remembered.
+    pub(super) fn log(&self, level: i32, facility: &str, line: &str) {
+        if facility == "FAIL" {
+            self.hint(line);
+        }
+        // At debug: what matters of them reaches the user as an error.
+        if level <= RDKafkaLogLevel::Critical as i32 {
+            tracing::error!(target: "librdkafka", "{facility}: {line}");
+        } else {
+            tracing::debug!(target: "librdkafka", level, "{facility}: {line}");
+        }
+    }
+
     /// A call succeeded: whatever was wrong is over.
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
@@ -117,7 +146,7 @@ impl Signals {
     }
 
     /// The moment at which a call that started at `start` should stop waiting, as things stand.
-    pub(super) fn give_up_at(&self, start: Instant) -> Option<Instant> {
+    fn give_up_at(&self, start: Instant) -> Option<Instant> {
         let state = self.lock();
         let down = state.down?;
         let trouble = state
@@ -134,6 +163,11 @@ impl Signals {
             (true, Trouble::Tls | Trouble::Transport) => RECONNECTION,
         };
         Some(down + grace)
+    }
+
+    /// Whether a call that started at `start` should stop waiting now.
+    pub(super) fn hopeless(&self, start: Instant) -> bool {
+        self.give_up_at(start).is_some_and(|at| at <= Instant::now())
     }
 
     /// Returns when a call that started at `start` should stop waiting.
@@ -167,7 +201,7 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log_line(level as i32, &format!("{facility}: {line}"));
+        self.signals.log(level as i32, facility, line);
     }
 
     /// Statistics are read where they are asked for, in `scan`.
@@ -182,16 +216,8 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// The client's log lines, at debug: what matters of them reaches the user as an error.
-pub(super) fn log_line(level: i32, line: &str) {
-    if level <= RDKafkaLogLevel::Critical as i32 {
-        tracing::error!(target: "librdkafka", "{line}");
-    } else {
-        tracing::debug!(target: "librdkafka", level, "{line}");
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -243,6 +243,7 @@ fn certificate(
         topic: q.topic.clone(),
         partition: q.partition,
         committed: c,
+        assumed: source.assumed.map(str::to_owned),
         log_start: source.log_start,
         end: source.high_watermark,
         replicator_position: source.replicator_position,

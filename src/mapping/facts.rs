@@ -34,6 +34,8 @@ pub struct SourceFacts {
     pub committed: SourceOffset,
     /// The commit's metadata, byte for byte.
     pub metadata: Vec<u8>,
+    /// The policy that stands in for a commit, where there is none.
+    pub assumed: Option<&'static str>,
     /// The replicator's own position, *R*, where it is known.
     pub replicator_position: Option<SourceOffset>,
     /// The log start.

@@ -24,8 +24,13 @@ pub struct Plan {
     pub group: String,
     /// The group on the target.
     pub target_group: String,
+    /// The `metadata.generation` of the migration that it was computed for.
+    pub generation: i64,
     /// When it was computed, RFC 3339.
     pub computed_at: String,
+    /// When its commit was about to begin, RFC 3339. From then on it is finished, never replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_begun_at: Option<String>,
     /// What the plan was made for.
     pub made_for: MadeFor,
     /// Every target partition that gets an offset, by topic and partition.
@@ -153,6 +158,9 @@ pub struct SourceCertificate {
     pub partition: i32,
     /// The committed offset.
     pub committed: SourceOffset,
+    /// The policy that stands in for a commit, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<String>,
     /// The source's log start.
     pub log_start: SourceOffset,
     /// The source's high watermark.

@@ -83,11 +83,11 @@ list_rights() {
     sed -E 's/ +\[\] +\[\] +/ /; s/ +/ /g; s/ $//' | sort
 }
 EXPECTED_RIGHTS="appmigrations.k2k.dev [get list watch]
-appmigrations.k2k.dev/status [update patch]
-configmaps [get create update]
+appmigrations.k2k.dev/status [update]
+configmaps [get create update delete]
 events.events.k8s.io [create patch]
 k2kreplicators.k2k.dev [get list watch]
-k2kreplicators.k2k.dev/status [update patch]
+k2kreplicators.k2k.dev/status [update]
 secrets [get]"
 # One question each to the authorizer itself. An error is not a "no".
 asks() {
@@ -97,7 +97,7 @@ asks() {
     { echo "not answered with \"$answer\"" && cat "$WORK/err" && return 1; }
 }
 FORBIDDEN="list secrets|watch secrets|create secrets|update secrets|patch secrets|delete secrets
-list configmaps|watch configmaps|patch configmaps|delete configmaps
+list configmaps|watch configmaps|patch configmaps
 update appmigrations.k2k.dev|patch appmigrations.k2k.dev|create appmigrations.k2k.dev|delete appmigrations.k2k.dev
 update appmigrations.k2k.dev --subresource finalizers|patch k2kreplicators.k2k.dev
 get pods|list pods|create pods|create pods --subresource exec|get deployments.apps|patch deployments.apps

@@ -37,7 +37,28 @@ pub const ALLOW_REWIND_ANNOTATION: &str = "k2k.dev/allow-rewind";
 
 /// The CRDs of both kinds, as they are written to `crds/`.
 pub fn crds() -> [CustomResourceDefinition; 2] {
-    [AppMigration::crd(), K2KReplicator::crd()]
+    [AppMigration::crd(), K2KReplicator::crd()].map(with_known_formats)
+}
+
+/// The API server knows signed formats only and warns about others; `minimum: 0` says the same.
+fn with_known_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    fn walk(value: &mut serde_json::Value) {
+        if let Some(format) = value.get_mut("format") {
+            match format.as_str() {
+                Some("uint32") => *format = "int32".into(),
+                Some("uint64") => *format = "int64".into(),
+                _ => {}
+            }
+        }
+        match value {
+            serde_json::Value::Object(map) => map.values_mut().for_each(walk),
+            serde_json::Value::Array(list) => list.iter_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    let Ok(mut json) = serde_json::to_value(&crd) else { return crd };
+    walk(&mut json);
+    serde_json::from_value(json).unwrap_or(crd)
 }
 
 /// The one list map that conditions are: merged by `type`, so that several writers can share it.

@@ -1,6 +1,11 @@
-//! Admin calls about the cluster, topics and logs, on a consumer's handle. Blocks the calling thread.
+//! Admin calls about topics and logs, on a consumer's handle. Blocks the calling thread.
 
-use std::{collections::BTreeMap, ffi::c_char, slice, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::c_char,
+    slice,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rdkafka::{
@@ -32,6 +37,25 @@ pub(in crate::kafka) enum Isolation {
     ReadCommitted,
 }
 
+impl OffsetSpec {
+    fn native(self) -> sys::rd_kafka_OffsetSpec_t {
+        match self {
+            Self::Earliest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+            Self::Latest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+        }
+    }
+}
+
+impl Isolation {
+    fn native(self) -> sys::rd_kafka_IsolationLevel_t {
+        use sys::rd_kafka_IsolationLevel_t as Level;
+        match self {
+            Self::ReadUncommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+            Self::ReadCommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        }
+    }
+}
+
 /// Sends one admin call and waits for its answer; the answer's own error is a failure.
 pub(super) fn ask(
     client: &NativeClient,
@@ -58,28 +82,6 @@ pub(super) fn ask(
 #[allow(clippy::unnecessary_wraps)] // One of several setters that `ask` takes.
 pub(super) fn plain(_: &Options<'_>) -> Result<(), Failure> {
     Ok(())
-}
-
-/// The cluster's id, asked anew.
-pub(in crate::kafka) fn cluster_id(client: &NativeClient, patience: &Patience) -> Result<String, Failure> {
-    let event = ask(
-        client,
-        Op::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER,
-        patience,
-        plain,
-        |client, options, queue| {
-            // SAFETY: all three are valid; the answer goes to the queue.
-            unsafe { sys::rd_kafka_DescribeCluster(client, options, queue) }
-        },
-    )?;
-    // SAFETY: the event is of this kind, else `result` is null; strings live as long as the event.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeCluster_result(event.ptr());
-        if result.is_null() {
-            return Err(Failure::call(code::BAD_MSG));
-        }
-        Ok(text(sys::rd_kafka_DescribeCluster_result_cluster_id(result)))
-    }
 }
 
 /// Ids and partition counts of topics by name; those that do not exist are left out.
@@ -206,29 +208,55 @@ pub(in crate::kafka) fn list_offsets(
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let spec = match spec {
-        OffsetSpec::Earliest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
-        OffsetSpec::Latest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
-    };
-    let isolation = match isolation {
-        Isolation::ReadUncommitted => {
-            sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
-        }
-        Isolation::ReadCommitted => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-    };
-    let mut list = PartitionList::new(partitions.len())?;
-    for partition in partitions {
-        list.push(partition, spec as i64, &[])?;
+    // The client refuses a list that names a partition twice.
+    let unique: BTreeSet<_> = partitions.iter().collect();
+    let mut list = PartitionList::new(unique.len())?;
+    for partition in unique {
+        list.push(partition, spec.native() as i64, &[])?;
     }
     let event = ask(
         client,
         Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
         patience,
-        |options| options.isolation(isolation),
+        |options| options.isolation(isolation.native()),
         // SAFETY: all are valid; the list is copied before the call returns.
         |client, options, queue| unsafe { sys::rd_kafka_ListOffsets(client, list.ptr(), options, queue) },
-    )?;
-    read_offsets(&event)
+    );
+    let event = match event {
+        Err(failure) if failure.code() == Some(code::NO_ENTRY) => {
+            return Err(no_leaders(client, partitions, patience));
+        }
+        event => event?,
+    };
+    let offsets = read_offsets(&event)?;
+    match partitions
+        .iter()
+        .find(|partition| !offsets.contains_key(partition))
+    {
+        Some(missing) => Err(Failure::named(missing, code::LEADER_NOT_AVAILABLE)),
+        None => Ok(offsets),
+    }
+}
+
+/// The client drops every partition's own error when no leader at all is known: asks what it was.
+fn no_leaders(client: &NativeClient, partitions: &[TopicPartition], patience: &Patience) -> Failure {
+    let names: BTreeSet<_> = partitions
+        .iter()
+        .map(|partition| partition.topic.clone())
+        .collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let topics = match describe_topics(client, &names, patience) {
+        Ok(topics) => topics,
+        Err(failure) => return failure,
+    };
+    let exists = |at: &TopicPartition| {
+        let count = topics.get(&at.topic).map_or(0, |topic| topic.partitions);
+        u32::try_from(at.partition).is_ok_and(|partition| partition < count)
+    };
+    match partitions.iter().find(|partition| !exists(partition)) {
+        Some(missing) => Failure::named(missing, code::UNKNOWN_TOPIC_OR_PART),
+        None => Failure::call(code::LEADER_NOT_AVAILABLE),
+    }
 }
 
 fn read_offsets(event: &Event) -> Result<BTreeMap<TopicPartition, i64>, Failure> {

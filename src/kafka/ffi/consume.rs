@@ -28,7 +28,11 @@ pub(in crate::kafka) enum Polled {
     /// Something about a broker or the group.
     Client { code: i32, reason: String },
     /// A log line.
-    Log { level: i32, text: String },
+    Log {
+        level: i32,
+        facility: String,
+        line: String,
+    },
     /// The client's own statistics, as JSON.
     Statistics(Vec<u8>),
     /// Of no interest here.
@@ -61,7 +65,7 @@ impl<'a> ConsumerQueue<'a> {
     }
 }
 
-fn read_fetch(event: Event) -> Polled {
+pub(super) fn read_fetch(event: Event) -> Polled {
     // SAFETY: the event is a fetch event: it holds one message, which lives as long as the event.
     let message = unsafe { sys::rd_kafka_event_message_next(event.ptr()) };
     if message.is_null() {
@@ -73,7 +77,7 @@ fn read_fetch(event: Event) -> Polled {
     })
 }
 
-fn read_error(event: &Event) -> Polled {
+pub(super) fn read_error(event: &Event) -> Polled {
     let (code, reason) = (event.code(), event.reason());
     // SAFETY: the event is an error event; the element, if any, is ours to free, after it was copied.
     let place = unsafe {
@@ -101,7 +105,7 @@ fn read_error(event: &Event) -> Polled {
     }
 }
 
-fn read_log(event: &Event) -> Polled {
+pub(super) fn read_log(event: &Event) -> Polled {
     let (mut facility, mut line, mut level) = (std::ptr::null(), std::ptr::null(), 0);
     // SAFETY: the event is a log event; the strings live as long as it and are copied.
     unsafe {
@@ -110,14 +114,15 @@ fn read_log(event: &Event) -> Polled {
         }
         Polled::Log {
             level,
-            text: format!("{}: {}", text(facility), text(line)),
+            facility: text(facility),
+            line: text(line),
         }
     }
 }
 
 /// A record, still in the client's memory.
 pub(in crate::kafka) struct RecordEvent {
-    message: *const sys::rd_kafka_message_t,
+    pub(super) message: *const sys::rd_kafka_message_t,
     _event: Event,
 }
 
@@ -220,7 +225,7 @@ impl<'a> RawHeaders<'a> {
 
 /// # Safety
 /// `first` is null or points to `len` bytes that outlive `'a`.
-unsafe fn bytes<'a>(first: *const u8, len: usize) -> Option<&'a [u8]> {
+pub(super) unsafe fn bytes<'a>(first: *const u8, len: usize) -> Option<&'a [u8]> {
     // SAFETY: see above.
     (!first.is_null()).then(|| unsafe { slice::from_raw_parts(first, len) })
 }

@@ -125,7 +125,10 @@ pub(in crate::kafka) fn alter_offsets(
     );
     // SAFETY: ours, freed once, not used after; the call works on its copy.
     unsafe { sys::rd_kafka_AlterConsumerGroupOffsets_destroy(request) };
-    let event = event?;
+    read_altered(&event?)
+}
+
+fn read_altered(event: &Event) -> Result<Vec<(TopicPartition, i32)>, Failure> {
     // SAFETY: the event is of this kind, else the result is null.
     let groups = unsafe {
         let mut count = 0;

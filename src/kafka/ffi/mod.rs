@@ -5,17 +5,23 @@
 
 mod admin;
 mod consume;
+mod group_consumer;
 mod groups;
+mod metadata;
 mod owned;
+mod producer;
 
 use std::{
     ffi::{CStr, CString, c_char, c_int},
     ptr::addr_of,
 };
 
-pub(super) use admin::{Isolation, OffsetSpec, cluster_id, describe_topics, list_offsets};
+pub(super) use admin::{Isolation, OffsetSpec, describe_topics, list_offsets};
 pub(super) use consume::{ConsumerQueue, Polled, RawHeaders, RecordEvent};
+pub(super) use group_consumer::{GroupConsumer, GroupEvent};
 pub(super) use groups::{alter_offsets, committed, describe_group};
+pub(super) use metadata::{cluster_id, list_topics};
+pub(super) use producer::{HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle};
 use rdkafka::bindings as sys;
 
 use super::TopicPartition;
@@ -37,6 +43,7 @@ pub(super) mod code {
     pub const SSL: i32 = E::RD_KAFKA_RESP_ERR__SSL as i32;
     pub const AUTHENTICATION: i32 = E::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
     pub const AUTO_OFFSET_RESET: i32 = E::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
+    pub const NO_ENTRY: i32 = E::RD_KAFKA_RESP_ERR__NOENT as i32;
     pub const LOG_TRUNCATION: i32 = E::RD_KAFKA_RESP_ERR__LOG_TRUNCATION as i32;
     pub const DESTROY_BROKER: i32 = E::RD_KAFKA_RESP_ERR__DESTROY_BROKER as i32;
     pub const BAD_MSG: i32 = E::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
@@ -57,6 +64,18 @@ pub(super) mod code {
     pub const SASL_AUTHENTICATION: i32 = E::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED as i32;
     pub const GROUP_ID_NOT_FOUND: i32 = E::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND as i32;
     pub const UNSTABLE_OFFSET_COMMIT: i32 = E::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT as i32;
+    pub const ASSIGN_PARTITIONS: i32 = E::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS as i32;
+    pub const NO_OFFSET: i32 = E::RD_KAFKA_RESP_ERR__NO_OFFSET as i32;
+    pub const TOPIC_EXCEPTION: i32 = E::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
+    pub const MSG_SIZE_TOO_LARGE: i32 = E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
+    pub const INVALID_TIMESTAMP: i32 = E::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
+    pub const OUT_OF_ORDER_SEQUENCE: i32 = E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER as i32;
+    pub const UNKNOWN_PRODUCER_ID: i32 = E::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID as i32;
+    pub const INVALID_PRODUCER_EPOCH: i32 = E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
+    pub const PURGE_QUEUE: i32 = E::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
+    pub const PURGE_IN_FLIGHT: i32 = E::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
+    pub const FATAL: i32 = E::RD_KAFKA_RESP_ERR__FATAL as i32;
+    pub const QUEUE_FULL: i32 = E::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
     pub const STALE_MEMBER_EPOCH: i32 = E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH as i32;
     /// Not the client's: our own code for a name that cannot be sent (a NUL in it).
     pub const INVALID_ARGUMENT: i32 = E::RD_KAFKA_RESP_ERR__INVALID_ARG as i32;
@@ -67,6 +86,22 @@ unsafe extern "C" {
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
     fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> c_int;
     fn rd_kafka_err2str(error: c_int) -> *const c_char;
+    fn rd_kafka_assign(
+        client: *mut sys::rd_kafka_t,
+        list: *const sys::rd_kafka_topic_partition_list_t,
+    ) -> c_int;
+    fn rd_kafka_commit_queue(
+        client: *mut sys::rd_kafka_t,
+        offsets: *const sys::rd_kafka_topic_partition_list_t,
+        queue: *mut sys::rd_kafka_queue_t,
+        callback: Option<unsafe extern "C" fn()>,
+        opaque: *mut std::ffi::c_void,
+    ) -> c_int;
+    fn rd_kafka_message_detach_headers(
+        message: *mut sys::rd_kafka_message_t,
+        headers: *mut *mut sys::rd_kafka_headers_t,
+    ) -> c_int;
+    fn rd_kafka_fatal_error(client: *mut sys::rd_kafka_t, reason: *mut c_char, size: usize) -> c_int;
 }
 
 /// Why a call gave no answer, in the client's terms.

@@ -30,7 +30,7 @@ impl<'a> Queue<'a> {
         Self::adopt(unsafe { sys::rd_kafka_queue_get_consumer(client.ptr()) })
     }
 
-    fn adopt(queue: *mut sys::rd_kafka_queue_t) -> Result<Self, Failure> {
+    pub(super) fn adopt(queue: *mut sys::rd_kafka_queue_t) -> Result<Self, Failure> {
         let queue = NonNull::new(queue).ok_or_else(|| Failure::call(code::INVALID_ARGUMENT))?;
         Ok(Self {
             queue,
@@ -160,7 +160,7 @@ impl Drop for Options<'_> {
 ///
 /// # Safety
 /// `error` is null or ours to free.
-unsafe fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), Failure> {
+pub(super) unsafe fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), Failure> {
     // SAFETY: null or valid, see above.
     let result = unsafe { error_of(error) };
     if !error.is_null() {

@@ -143,6 +143,7 @@ impl World {
             let facts = SourceFacts {
                 committed: SourceOffset(source.committed),
                 metadata: Vec::new(),
+                assumed: None,
                 replicator_position: source.replicator.map(SourceOffset),
                 log_start: SourceOffset(source.log_start),
                 last_stable: end,

@@ -1,0 +1,255 @@
+//! The only code that changes anything but conditions: the one file to read for data safety.
+//!
+//! The order is the safety. The plan is stored, and its hash in status under an optimistic lock, before the
+//! first commit; the journal says that the commit begins, and status says so under the same lock, right
+//! before it; what the target has is read back before anything is called done. After a crash at any point
+//! the same plan is finished, or computed again where the target shows none of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PostParams, Preconditions},
+};
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::PlanRef,
+    crash_point,
+    kafka::{CommitOffset, KafkaError},
+    mapping::{Plan, plan::TargetPlan},
+};
+
+use super::{
+    super::{Context, KubeError, fault::{Fault, Side}, within_deadline},
+    decide::Act,
+    existing::Existing,
+    journal::{self, Journal, Snapshot},
+    live::Live,
+    observe::{self, Owner},
+    report,
+    rungs::Rungs,
+    seen::{JournalSeen, Mapping, Outcome},
+};
+
+/// Does one thing, and notes what came of it.
+pub async fn act(what: Act, rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    match what {
+        Act::Latch => {
+            let now = Timestamp::now();
+            report::write(live, context, |status| status.stop_confirmed_at = Some(Time(now))).await
+        }
+        Act::StoreSnapshot => store_snapshot(live, context).await,
+        Act::StorePlan => store_plan(rungs, live, context).await,
+        Act::Commit => commit(rungs, live, context).await,
+    }
+}
+
+async fn store_snapshot(live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let stable = match observe::last_stable(live).await {
+        Ok(stable) => stable,
+        Err(fault) => {
+            live.seen.fault = Some(fault);
+            live.seen.group = None;
+            return Ok(());
+        }
+    };
+    let taken_at = Timestamp::now().to_string();
+    let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
+    let journal = Journal { snapshot: Some(snapshot), plan: live.seen.stored_plan().cloned() };
+    store(live, context, journal).await
+}
+
+async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let Some(Mapping::Mapped(plan)) = &live.seen.mapping else { return Ok(()) };
+    let plan = plan.clone();
+    crash_point!("before-journal", live.object);
+    // Status never names a plan that the ConfigMap does not hold: the old name goes first.
+    if live.object.status.as_ref().is_some_and(|s| s.plan.is_some()) {
+        report::write(live, context, |status| status.plan = None).await?;
+    }
+    let computed_at = plan.computed_at.parse().unwrap_or_else(|_| Timestamp::now());
+    let reference =
+        PlanRef { config_map: journal::name(&live.object), hash: plan.hash(), computed_at: Time(computed_at) };
+    let snapshot = live.seen.journal_snapshot().cloned();
+    store(live, context, Journal { snapshot, plan: Some(plan) }).await?;
+    if live.seen.own_journal().is_none() {
+        return Ok(());
+    }
+    let rungs = rungs.clone();
+    report::write_with(live, context, &rungs, |status| status.plan = Some(reference)).await?;
+    crash_point!("after-journal", live.object);
+    Ok(())
+}
+
+/// Announces the commit, commits, reads back.
+async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let Some(mut plan) = live.seen.stored_plan().cloned() else { return Ok(()) };
+    let existing = live.seen.target.as_ref().map(|t| t.committed.clone()).unwrap_or_default();
+    let kept = Existing::judge(&live.object, &plan, &existing).kept;
+    let was = plan.clone();
+    for t in &mut plan.targets {
+        t.kept = kept.get(&t.target()).copied();
+    }
+    if plan.commit_begun_at.is_none() {
+        plan.commit_begun_at = Some(Timestamp::now().to_string());
+    }
+    if plan != was {
+        let snapshot = live.seen.journal_snapshot().cloned();
+        store(live, context, Journal { snapshot, plan: Some(plan.clone()) }).await?;
+    }
+    if live.seen.own_journal().is_none() {
+        return Ok(());
+    }
+    // The lock of this write is the last word of the API server: it fails if the object was changed or
+    // deleted since it was read, and nothing is committed then.
+    report::announce(live, context, rungs).await?;
+    let outcome = commit_offsets(live, &plan, &existing).await;
+    crash_point!("after-commit", live.object);
+    match outcome {
+        Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
+        Err(fault) => live.seen.fault = Some(fault),
+    }
+    if live.seen.outcome.as_ref().is_some_and(Outcome::done) {
+        seal(live, context, &plan).await?;
+    }
+    Ok(())
+}
+
+/// Commits what the target does not have yet, in one call.
+async fn commit_offsets(
+    live: &Live,
+    plan: &Plan,
+    existing: &BTreeMap<TopicPartition, crate::kafka::Committed>,
+) -> Result<Outcome, Fault> {
+    let Some(clusters) = &live.clusters else { return Ok(Outcome::default()) };
+    let there = |t: &TargetPlan| {
+        existing.get(&t.target()).is_some_and(|c| c.offset == t.position.0 && c.metadata == t.metadata)
+    };
+    let offsets: Vec<CommitOffset> = plan
+        .targets
+        .iter()
+        .filter(|t| t.kept.is_none() && !there(t))
+        .map(|t| CommitOffset { partition: t.target(), offset: t.position.0, metadata: t.metadata.clone() })
+        .collect();
+    let mut outcome = Outcome::default();
+    if offsets.is_empty() {
+        return Ok(outcome);
+    }
+    let results = match clusters.target.commit(&plan.target_group, &offsets).await {
+        Ok(results) => results,
+        Err(KafkaError::GroupActive { reason, .. }) => {
+            outcome.active = Some(format!("the target group has members: {reason}"));
+            return Ok(outcome);
+        }
+        Err(error) => return Err(Fault::kafka(Side::Target, &error)),
+    };
+    for (partition, result) in results {
+        match result {
+            Ok(()) => {}
+            Err(KafkaError::GroupActive { reason, .. }) => {
+                outcome.active = Some(format!("the target group has members: {reason}"));
+            }
+            Err(error @ KafkaError::MetadataTooLarge { .. }) => outcome.refused.push((partition, error.to_string())),
+            Err(error) => outcome.failed.push((partition, error.to_string())),
+        }
+    }
+    Ok(outcome)
+}
+
+/// Law 5: success is what the target says when it is asked again.
+async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
+    let Some(clusters) = &live.clusters else { return outcome };
+    let there = match clusters.target.committed(&plan.target_group).await {
+        Ok(there) => there,
+        Err(error) => {
+            let unread = plan.targets.iter().take(1);
+            outcome.failed.extend(unread.map(|t| (t.target(), format!("offsets could not be read back: {error}"))));
+            return outcome;
+        }
+    };
+    for t in &plan.targets {
+        let target = t.target();
+        let found = there.get(&target).map(|c| c.offset);
+        if found == Some(t.final_offset().0) {
+            outcome.committed.push(target);
+        } else if !outcome.refused.iter().chain(&outcome.failed).any(|(failed, _)| *failed == target) {
+            let found = found.map_or("none".to_owned(), |o| o.to_string());
+            let why = format!("offset {} was committed, {found} was read back", t.final_offset());
+            outcome.failed.push((target, why));
+        }
+    }
+    outcome
+}
+
+/// Writes the journal: further parts first, the index last.
+async fn store(live: &mut Live, context: &Context, journal: Journal) -> Result<(), KubeError> {
+    let maps = match journal::encode(&live.object, &journal) {
+        Ok(maps) => maps,
+        Err(error) => {
+            live.seen.journal = Some(JournalSeen::Conflict(error.to_string()));
+            return Ok(());
+        }
+    };
+    for map in maps {
+        if let Some(conflict) = put(live, context, map).await? {
+            live.seen.journal = Some(JournalSeen::Conflict(conflict));
+            return Ok(());
+        }
+    }
+    live.seen.journal = Some(JournalSeen::Ours(journal));
+    Ok(())
+}
+
+/// Creates or replaces one ConfigMap. One of a former object is deleted first; one of somebody else's is left
+/// alone.
+async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Option<String>, KubeError> {
+    let api: Api<ConfigMap> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    let name = map.name_any();
+    if let Some(found) = within_deadline(api.get_opt(&name)).await? {
+        match observe::owner(&live.object, &found) {
+            Owner::Ours => {
+                map.metadata.resource_version = found.metadata.resource_version;
+                within_deadline(api.replace(&name, &PostParams::default(), &map)).await?;
+                return Ok(None);
+            }
+            Owner::Former => {
+                let preconditions = Preconditions {
+                    uid: found.metadata.uid.clone(),
+                    resource_version: found.metadata.resource_version.clone(),
+                };
+                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+                within_deadline(api.delete(&name, &params)).await?;
+            }
+            Owner::Other => {
+                return Ok(Some(format!(
+                    "ConfigMap {name} is there already and belongs to somebody else: delete or rename it, or give \
+                     this migration another name"
+                )));
+            }
+        }
+    }
+    within_deadline(api.create(&PostParams::default(), &map)).await?;
+    Ok(None)
+}
+
+/// Makes the committed plan immutable.
+async fn seal(live: &Live, context: &Context, plan: &Plan) -> Result<(), KubeError> {
+    let snapshot = live.seen.journal_snapshot().cloned();
+    let journal = Journal { snapshot, plan: Some(plan.clone()) };
+    let Ok(maps) = journal::encode(&live.object, &journal) else { return Ok(()) };
+    let api: Api<ConfigMap> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    for map in maps {
+        let name = map.name_any();
+        let Some(mut found) = within_deadline(api.get_opt(&name)).await? else { continue };
+        if found.immutable != Some(true) {
+            found.immutable = Some(true);
+            within_deadline(api.replace(&name, &PostParams::default(), &found)).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! The journal: the ConfigMap `<name>-plan` with the snapshot of the confirmation and the plan. Written
+//! before the first commit, read after every restart.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::ConfigMap,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::{AppMigration, AppMigrationSpec, TopicSelection},
+    kafka::Committed,
+    mapping::Plan,
+};
+
+use kube::{Resource, ResourceExt};
+
+/// Past this many bytes the files are compressed.
+const COMPRESS_ABOVE: usize = 512 * 1024;
+/// Bytes of compressed data in one ConfigMap: the API server takes 1 MiB, base64 included.
+const PART: usize = 600 * 1024;
+/// Decompressed, no plan is larger: 10,000 partitions take some 10 MiB.
+const MAX_UNPACKED: u64 = 256 << 20;
+
+/// The key of the plan.
+pub const PLAN_FILE: &str = "plan.json";
+/// The key of the offsets.
+pub const OFFSETS_FILE: &str = "offsets.csv";
+/// The key of the snapshot.
+pub const SNAPSHOT_FILE: &str = "snapshot.json";
+/// The key of the list of further parts.
+const INDEX_FILE: &str = "index.json";
+
+/// What stood on the source when the confirmation was latched, and which fields it fixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// When it was taken, RFC 3339.
+    pub taken_at: String,
+    /// The replicator's name.
+    pub replicator: String,
+    /// The group on the source.
+    pub group: String,
+    /// The group on the target.
+    pub target_group: String,
+    /// Which topics take part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Topics>,
+    /// The committed offsets and last stable offsets.
+    pub partitions: Vec<SnapshotPartition>,
+}
+
+/// `spec.topics`, as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topics {
+    include: Vec<String>,
+    exclude: Vec<String>,
+}
+
+impl From<&TopicSelection> for Topics {
+    fn from(topics: &TopicSelection) -> Self {
+        Self { include: topics.include.clone(), exclude: topics.exclude.clone() }
+    }
+}
+
+/// One source partition in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotPartition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The committed offset, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<i64>,
+    /// The commit's metadata, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+    /// The last stable offset.
+    pub last_stable_offset: i64,
+}
+
+impl Snapshot {
+    /// What stands on the source now.
+    pub fn new(
+        spec: &AppMigrationSpec,
+        committed: &BTreeMap<TopicPartition, Committed>,
+        last_stable: &BTreeMap<TopicPartition, i64>,
+        taken_at: String,
+    ) -> Self {
+        let partition = |(q, end): (&TopicPartition, &i64)| SnapshotPartition {
+            topic: q.topic.clone(),
+            partition: q.partition,
+            committed: committed.get(q).map(|c| c.offset),
+            metadata: committed.get(q).map(|c| BASE64.encode(&c.metadata)),
+            last_stable_offset: *end,
+        };
+        Self {
+            taken_at,
+            replicator: spec.replicator_ref.name.clone(),
+            group: spec.consumer_group.clone(),
+            target_group: spec.target_group().to_owned(),
+            topics: spec.topics.as_ref().map(Topics::from),
+            partitions: last_stable.iter().map(partition).collect(),
+        }
+    }
+
+    /// The fields that the confirmation fixed and that have changed all the same.
+    pub fn changed_fields(&self, spec: &AppMigrationSpec) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        let mut check = |differs: bool, field| {
+            if differs {
+                changed.push(field);
+            }
+        };
+        check(self.replicator != spec.replicator_ref.name, "spec.replicatorRef");
+        check(self.group != spec.consumer_group, "spec.consumerGroup");
+        check(self.target_group != spec.target_group(), "spec.targetConsumerGroup");
+        check(self.topics != spec.topics.as_ref().map(Topics::from), "spec.topics");
+        changed
+    }
+
+    /// The last stable offset of `q` at the confirmation.
+    pub fn last_stable(&self, q: &TopicPartition) -> Option<i64> {
+        self.partitions
+            .iter()
+            .find(|p| p.topic == q.topic && p.partition == q.partition)
+            .map(|p| p.last_stable_offset)
+    }
+
+    /// Partitions that had a committed offset then and have none now (rule 31).
+    pub fn gone<'a>(
+        &'a self,
+        committed: &'a BTreeMap<TopicPartition, Committed>,
+    ) -> impl Iterator<Item = (TopicPartition, i64)> + 'a {
+        self.partitions.iter().filter_map(|p| {
+            let q = TopicPartition::new(&p.topic, p.partition);
+            let was = p.committed?;
+            (!committed.contains_key(&q)).then_some((q, was))
+        })
+    }
+}
+
+/// What the journal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// The snapshot, once it was taken.
+    pub snapshot: Option<Snapshot>,
+    /// The plan, once it was stored.
+    pub plan: Option<Plan>,
+}
+
+/// A journal that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// A file does not parse, or a part is missing.
+    #[error("ConfigMap {name}: {file} cannot be read: {why}")]
+    Unreadable {
+        /// The ConfigMap.
+        name: String,
+        /// The file.
+        file: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The ConfigMaps of a journal: the first holds the index of the others, and is to be written last.
+pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>, JournalError> {
+    let name = name(object);
+    let unreadable = |file| {
+        let name = name.clone();
+        move |error: serde_json::Error| JournalError::Unreadable { name, file, why: error.to_string() }
+    };
+    let mut files = BTreeMap::new();
+    if let Some(snapshot) = &journal.snapshot {
+        files.insert(SNAPSHOT_FILE, serde_json::to_vec_pretty(snapshot).map_err(unreadable(SNAPSHOT_FILE))?);
+    }
+    if let Some(plan) = &journal.plan {
+        files.insert(PLAN_FILE, serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?);
+        files.insert(OFFSETS_FILE, plan.offsets_csv().into_bytes());
+    }
+    let size: usize = files.values().map(Vec::len).sum();
+    if size <= COMPRESS_ABOVE {
+        let text = |(file, bytes): (&str, Vec<u8>)| (file.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+        let data = files.into_iter().map(text).collect();
+        return Ok(vec![ConfigMap { data: Some(data), ..config_map(object, &name) }]);
+    }
+    Ok(split(object, &name, files))
+}
+
+/// Compresses the files and spreads them over as many ConfigMaps as it takes.
+fn split(object: &AppMigration, name: &str, files: BTreeMap<&'static str, Vec<u8>>) -> Vec<ConfigMap> {
+    let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
+    for (file, bytes) in files {
+        for (n, chunk) in gzip(&bytes).chunks(PART).enumerate() {
+            parts.push((format!("{file}.gz.{n}"), chunk.to_vec()));
+        }
+    }
+    let mut maps: Vec<ConfigMap> = Vec::new();
+    let mut index = BTreeMap::new();
+    for (key, chunk) in parts {
+        let n = maps.len() + 1;
+        let part = format!("{name}-{n}");
+        index.insert(key.clone(), part.clone());
+        maps.push(ConfigMap {
+            binary_data: Some(BTreeMap::from([(key, ByteString(chunk))])),
+            ..config_map(object, &part)
+        });
+    }
+    let index = serde_json::json!(index).to_string();
+    maps.push(ConfigMap {
+        data: Some(BTreeMap::from([(INDEX_FILE.to_owned(), index)])),
+        ..config_map(object, name)
+    });
+    // The index is written last: who reads it finds every part.
+    maps
+}
+
+/// The names of the further parts that the first ConfigMap lists.
+pub fn part_names(first: &ConfigMap) -> Vec<String> {
+    let index = first.data.as_ref().and_then(|d| d.get(INDEX_FILE));
+    let index: BTreeMap<String, String> = index.and_then(|i| serde_json::from_str(i).ok()).unwrap_or_default();
+    let names: std::collections::BTreeSet<String> = index.into_values().collect();
+    names.into_iter().collect()
+}
+
+/// Reads a journal from its first ConfigMap and the further parts.
+pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, JournalError> {
+    let name = first.name_any();
+    let file = |file: &'static str| -> Result<Option<Vec<u8>>, JournalError> {
+        if let Some(text) = first.data.as_ref().and_then(|d| d.get(file)) {
+            return Ok(Some(text.clone().into_bytes()));
+        }
+        let prefix = format!("{file}.gz.");
+        let number = |key: &str| key.strip_prefix(&prefix).and_then(|n| n.parse::<usize>().ok());
+        let mut chunks: Vec<(usize, &ByteString)> = parts
+            .iter()
+            .flat_map(|map| map.binary_data.iter().flatten())
+            .filter_map(|(key, bytes)| Some((number(key)?, bytes)))
+            .collect();
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        chunks.sort_by_key(|(n, _)| *n);
+        let packed: Vec<u8> = chunks.into_iter().flat_map(|(_, bytes)| bytes.0.iter().copied()).collect();
+        let why = |error: std::io::Error| JournalError::Unreadable { name: name.clone(), file, why: error.to_string() };
+        gunzip(&packed).map(Some).map_err(why)
+    };
+    let unreadable = |file, error: &serde_json::Error| JournalError::Unreadable {
+        name: name.clone(),
+        file,
+        why: error.to_string(),
+    };
+    let snapshot = match file(SNAPSHOT_FILE)? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|e| unreadable(SNAPSHOT_FILE, &e))?),
+        None => None,
+    };
+    let plan = match file(PLAN_FILE)? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|e| unreadable(PLAN_FILE, &e))?),
+        None => None,
+    };
+    Ok(Journal { snapshot, plan })
+}
+
+/// The name of the journal's first ConfigMap.
+pub fn name(object: &AppMigration) -> String {
+    format!("{}-plan", object.name_any())
+}
+
+fn config_map(object: &AppMigration, name: &str) -> ConfigMap {
+    let owner = OwnerReference {
+        api_version: AppMigration::api_version(&()).into_owned(),
+        kind: AppMigration::kind(&()).into_owned(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        controller: Some(true),
+        // Left unset: setting it would need the right to update the migration's finalizers.
+        block_owner_deletion: None,
+    };
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: object.namespace(),
+            owner_references: Some(vec![owner]),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_owned(),
+                "appmigration-operator".to_owned(),
+            )])),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    GzDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}

@@ -1,0 +1,22 @@
+//! What a reconcile holds besides what it has seen: the object as it was last written, the connections.
+
+use crate::api::v1alpha1::AppMigration;
+
+use super::{facts::Clusters, seen::Seen};
+
+/// One reconcile at work.
+pub struct Live {
+    /// The object, with the resource version of our last write.
+    pub object: AppMigration,
+    /// What was seen.
+    pub seen: Seen,
+    /// The connections, once they were made.
+    pub clusters: Option<Clusters>,
+}
+
+impl Live {
+    /// At the start of a reconcile.
+    pub fn new(object: AppMigration) -> Self {
+        Self { object, seen: Seen::default(), clusters: None }
+    }
+}

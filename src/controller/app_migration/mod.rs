@@ -1,0 +1,88 @@
+//! The `AppMigration` controller. One reconcile walks down the ladder of [`decide`]: look, decide, act, until
+//! there is nothing more to do now; then it reports.
+
+mod decide;
+mod execute;
+mod existing;
+mod facts;
+mod journal;
+mod live;
+mod observe;
+mod quiet;
+mod report;
+mod rungs;
+mod scope;
+mod seen;
+
+use std::{sync::Arc, time::Instant};
+
+use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectRef};
+
+use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
+
+use super::{Context, KubeError, pace};
+use decide::{Next, Step, decide};
+use live::Live;
+
+pub use quiet::QuietWatch;
+
+/// More steps than any way down the ladder takes.
+const MAX_STEPS: usize = 64;
+
+/// One look at a migration.
+pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Action, KubeError> {
+    let uid = object.uid().unwrap_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    }
+    let fingerprint = fingerprint(&object, &context);
+    if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
+        return Ok(Action::requeue(rest));
+    }
+    let mut live = Live::new(Arc::unwrap_or_clone(object));
+    for _ in 0..MAX_STEPS {
+        match decide(&live.object, &live.seen) {
+            Step::Look(what) => observe::look(what, &mut live, &context).await?,
+            Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
+            Step::Rest(rest) => {
+                report::rest(&mut live, &context, &rest.rungs).await?;
+                return Ok(schedule(rest.next, &uid, &context));
+            }
+        }
+    }
+    tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
+    Ok(schedule(Next::BackOff, &uid, &context))
+}
+
+/// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator.
+fn fingerprint(object: &AppMigration, context: &Context) -> String {
+    let annotation = |name| object.annotations().get(name).cloned().unwrap_or_default();
+    let reference =
+        ObjectRef::new(&object.spec.replicator_ref.name).within(&object.namespace().unwrap_or_default());
+    let replicator = context.replicators.get(&reference).map(|r| {
+        let ready = r.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
+        (r.uid(), r.metadata.generation, ready.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation)))
+    });
+    format!(
+        "{:?} {} {} {replicator:?}",
+        object.metadata.generation,
+        annotation(RETRY_ANNOTATION),
+        annotation(ALLOW_REWIND_ANNOTATION)
+    )
+}
+
+fn schedule(next: Next, uid: &str, context: &Context) -> Action {
+    let options = &context.options;
+    let now = Instant::now();
+    let delay = match next {
+        Next::Never => {
+            context.forget(uid);
+            return Action::await_change();
+        }
+        Next::After(delay) => context.pace(uid, |pace| pace.after(delay, now)),
+        Next::BackOff => context.pace(uid, |pace| pace.back_off(options.backoff_max, pace::jitter(), now)),
+        Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
+    };
+    Action::requeue(delay)
+}

@@ -1,0 +1,179 @@
+//! The only writer of an `AppMigration`'s status and events. Nothing is written when nothing changed; every
+//! write carries the resource version that was read, so that it fails where somebody else was faster.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt, api::PostParams};
+
+use crate::{
+    api::v1alpha1::{AppMigration, AppMigrationStatus, ConditionType, RETRY_ANNOTATION, Reason, Summary},
+    crash_point,
+    mapping::{Plan, plan::TargetPlan},
+};
+
+use super::{
+    super::{
+        Context, KubeError,
+        conditions::{self, Statement, Status},
+        within_deadline,
+    },
+    live::Live,
+    rungs::{LADDER, Rungs},
+    seen::Mapping,
+};
+
+/// Writes the end of a reconcile.
+pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
+    let completed = rungs.ready.as_ref().is_some_and(|r| r.reason == Reason::Completed);
+    if completed {
+        crash_point!("before-report", live.object);
+    }
+    let summary = summary(live);
+    let told = ready_reason(&live.object);
+    write_with(live, context, rungs, |status| {
+        if let Some(summary) = summary {
+            status.summary = Some(summary);
+        }
+        if completed {
+            status.completed_at.get_or_insert(Time(Timestamp::now()));
+        }
+    })
+    .await?;
+    let ready = rungs.ready();
+    if rungs.finished || told.as_deref() == Some(ready.reason.as_str()) {
+        return Ok(());
+    }
+    let object = &live.object;
+    let warning = rungs.is_stalled(&ready) || ready.reason.is_error();
+    tracing::info!(
+        migration = %object.name_any(), namespace = object.namespace(), generation = object.metadata.generation,
+        reason = %ready.reason, message = ready.message, "migration"
+    );
+    context.tell(object, warning, ready.reason, "Migrate", &ready.message).await;
+    Ok(())
+}
+
+/// Writes that the commit begins. Always a write: its lock is the last check of the object.
+pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
+    let mut status = live.object.status.clone().unwrap_or_default();
+    apply(&mut status, rungs, live.object.metadata.generation);
+    replace(live, context, status).await
+}
+
+/// Changes status, if `change` changes anything.
+pub async fn write(
+    live: &mut Live,
+    context: &Context,
+    change: impl FnOnce(&mut AppMigrationStatus),
+) -> Result<(), KubeError> {
+    let mut status = live.object.status.clone().unwrap_or_default();
+    change(&mut status);
+    if live.object.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    replace(live, context, status).await
+}
+
+/// Changes status and sets the conditions, if anything changes.
+pub async fn write_with(
+    live: &mut Live,
+    context: &Context,
+    rungs: &Rungs,
+    change: impl FnOnce(&mut AppMigrationStatus),
+) -> Result<(), KubeError> {
+    let generation = live.object.metadata.generation;
+    let retry = live.object.annotations().get(RETRY_ANNOTATION).cloned();
+    write(live, context, |status| {
+        status.observed_generation = generation;
+        if rungs.finished {
+            return;
+        }
+        change(status);
+        status.last_handled_retry = retry.or(status.last_handled_retry.take());
+        apply(status, rungs, generation);
+    })
+    .await
+}
+
+async fn replace(live: &mut Live, context: &Context, status: AppMigrationStatus) -> Result<(), KubeError> {
+    let api: Api<AppMigration> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    let object = AppMigration { status: Some(status), ..live.object.clone() };
+    live.object =
+        within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
+    Ok(())
+}
+
+fn ready_reason(object: &AppMigration) -> Option<String> {
+    let conditions = &object.status.as_ref()?.conditions;
+    conditions::find(conditions, ConditionType::Ready).map(|c| c.reason.clone())
+}
+
+/// Sets all conditions to what the rungs say.
+fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: Option<i64>) {
+    let now = Timestamp::now();
+    let list = &mut status.conditions;
+    let ready = rungs.ready();
+    if !rungs.suspended {
+        for kind in LADDER {
+            let statement = rungs.get(kind).cloned().unwrap_or_else(Rungs::not_judged);
+            conditions::set(list, kind, &statement, generation, now);
+        }
+    }
+    conditions::set(list, ConditionType::Ready, &ready, generation, now);
+    conditions::remove(list, ConditionType::Reconciling);
+    let stalled = rungs.is_stalled(&ready);
+    if ready.status == Status::True || rungs.suspended || !stalled {
+        conditions::remove(&mut status.conditions, ConditionType::Stalled);
+    }
+    if ready.status == Status::True || rungs.suspended {
+        return;
+    }
+    if stalled {
+        let statement = Statement::holds(ready.reason, ready.message);
+        conditions::set(&mut status.conditions, ConditionType::Stalled, &statement, generation, now);
+    } else {
+        let reason = if ready.reason.is_error() { Reason::ProgressingWithRetry } else { Reason::Progressing };
+        let statement = Statement::holds(reason, ready.message);
+        conditions::set(&mut status.conditions, ConditionType::Reconciling, &statement, generation, now);
+    }
+}
+
+/// The counts of the plan in hand.
+fn summary(live: &Live) -> Option<Summary> {
+    let plan = match (&live.seen.mapping, live.seen.stored_plan()) {
+        (_, Some(plan)) | (Some(Mapping::Mapped(plan)), None) => plan,
+        _ => return None,
+    };
+    let committed: BTreeSet<_> = live.seen.outcome.as_ref().map(|o| o.committed.iter().collect()).unwrap_or_default();
+    let before = live.object.status.as_ref().and_then(|s| s.summary.as_ref()).map_or(0, |s| s.committed);
+    Some(count(plan, |t| committed.contains(&t.target()), live.seen.outcome.is_none().then_some(before)))
+}
+
+/// Counts by source partition. `known` is how many are committed, where it was not looked at now.
+fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<u32>) -> Summary {
+    let rows = || plan.targets.iter().flat_map(|t| t.sources.iter().map(move |row| (t, row)));
+    let partitions: BTreeSet<(&str, i32)> = rows().map(|(_, row)| (row.topic.as_str(), row.partition)).collect();
+    let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| *topic).collect();
+    let of = |q: &(&str, i32)| {
+        let (topic, partition) = *q;
+        rows().filter(move |(_, row)| row.topic == topic && row.partition == partition).collect::<Vec<_>>()
+    };
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let by_source: Vec<Vec<_>> = partitions.iter().map(of).collect();
+    let committed = number(by_source.iter().filter(|rows| rows.iter().all(|(t, _)| is_committed(t))).count());
+    let committed = known.unwrap_or(committed);
+    let total = number(partitions.len());
+    Summary {
+        topics: number(topics.len()),
+        partitions: total,
+        committed,
+        progress: format!("{committed}/{total}"),
+        exact: number(by_source.iter().filter(|rows| rows.iter().all(|(_, row)| row.exact)).count()),
+        reread: rows().map(|(_, row)| row.reread).sum(),
+        gaps: by_source.iter().filter_map(|rows| rows.first()).map(|(_, row)| row.gap).sum(),
+        natives_skipped: plan.targets.iter().map(|t| t.natives_skipped).sum(),
+    }
+}

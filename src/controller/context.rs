@@ -1,0 +1,158 @@
+//! What every reconcile may use: the API server, the Kafka clusters, the caches, the clock's settings.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::{
+    Client, Resource, ResourceExt,
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::Store,
+    },
+};
+
+use crate::{
+    api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
+    connections,
+    kafka::{Cluster, ClusterPool},
+};
+
+use super::{
+    fault::{Fault, Side},
+    pace::Pace,
+    secrets::NamespaceSecrets,
+};
+
+/// How long things may take. Short in tests.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The only namespace to watch. Default: all.
+    #[arg(long, env = "APPMIGRATION_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Longest delay between two looks at an object that waits or failed, as `30s`.
+    #[arg(long, env = "APPMIGRATION_BACKOFF_MAX", default_value = "30s", value_parser = duration)]
+    pub backoff_max: Duration,
+    /// How often a stalled object is looked at again though nothing changed in Kubernetes.
+    #[arg(long, env = "APPMIGRATION_STALLED_RECHECK", default_value = "10m", value_parser = duration)]
+    pub stalled_recheck: Duration,
+    /// How often a replicator that is ready is checked again.
+    #[arg(long, env = "APPMIGRATION_REPLICATOR_RECHECK", default_value = "1m", value_parser = duration)]
+    pub replicator_recheck: Duration,
+    /// How many objects of a kind are worked on at once.
+    #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16")]
+    pub concurrency: u16,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text.parse().map_err(|error| format!("{error}"))?;
+    if parsed.is_negative() {
+        return Err("must not be negative".to_owned());
+    }
+    Ok(parsed.into())
+}
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Open Kafka clients, one per cluster and credentials.
+    pub pool: ClusterPool,
+    /// All migrations.
+    pub migrations: Store<AppMigration>,
+    /// All replicators.
+    pub replicators: Store<K2KReplicator>,
+    /// How long things may take.
+    pub options: Options,
+    recorder: Recorder,
+    paces: Mutex<HashMap<String, Pace>>,
+    quiet: Mutex<HashMap<String, super::app_migration::QuietWatch>>,
+    /// The target cluster's id, by replicator (namespace, name and generation).
+    target_ids: Mutex<HashMap<(String, String), String>>,
+}
+
+impl Context {
+    /// A context around these caches.
+    pub fn new(
+        client: Client,
+        migrations: Store<AppMigration>,
+        replicators: Store<K2KReplicator>,
+        options: Options,
+    ) -> Self {
+        let reporter = Reporter { controller: "appmigration-operator".into(), instance: std::env::var("POD_NAME").ok() };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            pool: ClusterPool::new(),
+            migrations,
+            replicators,
+            options,
+            paces: Mutex::default(),
+            quiet: Mutex::default(),
+            target_ids: Mutex::default(),
+        }
+    }
+
+    /// The cluster that `spec` describes, by the Secrets of `namespace`.
+    pub async fn cluster(&self, namespace: &str, side: Side, spec: &ClusterSpec) -> Result<Cluster, Fault> {
+        let secrets = NamespaceSecrets::new(self.client.clone(), namespace);
+        let field = match side {
+            Side::Source => "spec.source",
+            Side::Target => "spec.target",
+        };
+        let config = connections::resolve(field, spec, &secrets).await;
+        let config = config.map_err(|error| Fault::connection(&error))?;
+        self.pool.get(&config).await.map_err(|error| Fault::kafka(side, &error))
+    }
+
+    /// Works on the pace of the object `uid`.
+    pub fn pace<T>(&self, uid: &str, work: impl FnOnce(&mut Pace) -> T) -> T {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        work(paces.entry(uid.to_owned()).or_default())
+    }
+
+    /// Works on the quiet period of the migration `uid`.
+    pub fn quiet<T>(&self, uid: &str, work: impl FnOnce(&mut super::app_migration::QuietWatch) -> T) -> T {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        work(quiet.entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets an object that is gone or finished.
+    pub fn forget(&self, uid: &str) {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// Notes which target cluster a replicator leads to.
+    pub fn note_target(&self, namespace: &str, replicator: &str, cluster_id: &str) {
+        let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.insert((namespace.to_owned(), replicator.to_owned()), cluster_id.to_owned());
+    }
+
+    /// Which target cluster a replicator leads to, as far as it is known.
+    pub fn target_of(&self, namespace: &str, replicator: &str) -> Option<String> {
+        let ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.get(&(namespace.to_owned(), replicator.to_owned())).cloned()
+    }
+
+    /// Tells of a transition. A lost event is no loss: the status says the same.
+    pub async fn tell<K>(&self, object: &K, warning: bool, reason: Reason, action: &str, note: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_string(),
+            note: Some(note.chars().take(1000).collect()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        let reference = object.object_ref(&());
+        let publish = self.recorder.publish(&event, &reference);
+        if let Err(error) = super::within_deadline(publish).await {
+            tracing::debug!(object = %object.name_any(), %error, "event not recorded");
+        }
+    }
+}

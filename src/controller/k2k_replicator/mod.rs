@@ -1,0 +1,150 @@
+//! The `K2KReplicator` controller: validate, connect to both sides, resolve the routes, report. Writes
+//! nothing but the object's status.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt, api::PostParams, runtime::controller::Action};
+
+use crate::{
+    api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
+    mapping::Routes,
+};
+
+use super::{
+    Context, KubeError,
+    conditions::{self, Statement, Status},
+    fault::{Fault, Side},
+    pace, replicator::Replicator, within_deadline,
+};
+
+/// What was seen of a usable replicator.
+struct Seen {
+    summary: K2KReplicatorSummary,
+    missing: Vec<String>,
+}
+
+/// One look at a replicator.
+pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Action, KubeError> {
+    let uid = object.uid().unwrap_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    }
+    let fingerprint = object.metadata.generation.unwrap_or_default().to_string();
+    if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
+        return Ok(Action::requeue(rest));
+    }
+    let seen = observe(&object, &context).await;
+    report(&object, &context, &seen).await?;
+    let options = &context.options;
+    let now = Instant::now();
+    let delay = context.pace(&uid, |pace| match &seen {
+        Ok(_) => pace.after(options.replicator_recheck, now),
+        Err(fault) if fault.reason.is_stalled() => pace.after(options.stalled_recheck, now),
+        Err(_) => pace.back_off(options.backoff_max, pace::jitter(), now),
+    });
+    Ok(Action::requeue(delay))
+}
+
+async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
+    let replicator = Replicator::new(object).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
+    let namespace = object.namespace().unwrap_or_default();
+    let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
+    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
+    let on_source = |error| Fault::kafka(Side::Source, &error);
+    let on_target = |error| Fault::kafka(Side::Target, &error);
+    context.note_target(&namespace, &replicator.name, &target.current_id().await.map_err(on_target)?);
+    // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
+    let named = literal_topics(object);
+    source.describe_topics(&named).await.map_err(on_source)?;
+    if let Some(group) = &replicator.source.consumer_group {
+        source.group(group).await.map_err(on_source)?;
+    }
+    let topics = source.topics().await.map_err(on_source)?;
+    let routed = replicator.routes.resolve(topics.keys().map(String::as_str));
+    let wanted = routed.values().map(|route| route.topic.clone());
+    let wanted: std::collections::BTreeSet<String> = wanted.chain(targets_of(&replicator.routes, &named)).collect();
+    let wanted: Vec<String> = wanted.into_iter().collect();
+    let there = target.describe_topics(&wanted).await.map_err(on_target)?;
+    let missing: Vec<String> =
+        routed.iter().filter(|(_, route)| !there.contains_key(&route.topic)).map(|(t, _)| t.clone()).collect();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let summary = K2KReplicatorSummary {
+        topics: count(routed.len()),
+        partitions: routed.keys().filter_map(|t| topics.get(t)).sum(),
+        missing_on_target: count(missing.len()),
+    };
+    Ok(Seen { summary, missing })
+}
+
+/// Topics that the routes name outright, without any pattern.
+fn literal_topics(object: &K2KReplicator) -> Vec<String> {
+    let patterns = object.spec.replication.iter().flatten().flat_map(|entry| &entry.topics);
+    let literal = |p: &&String| p.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    patterns.filter(literal).cloned().collect()
+}
+
+fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
+    topics.iter().filter_map(|topic| routes.route(topic)).map(|route| route.topic).collect()
+}
+
+fn statement(seen: &Result<Seen, Fault>) -> Statement {
+    match seen {
+        Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
+        Ok(Seen { summary, missing }) => {
+            let mut text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
+            if !missing.is_empty() {
+                let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
+                let more = if missing.len() > names.len() { ", …" } else { "" };
+                text += &format!("; the target lacks the topics of {}: {}{more}", missing.len(), names.join(", "));
+            }
+            Statement::holds(Reason::Ready, text)
+        }
+    }
+}
+
+async fn report(object: &K2KReplicator, context: &Context, seen: &Result<Seen, Fault>) -> Result<(), KubeError> {
+    let generation = object.metadata.generation;
+    let ready = statement(seen);
+    let mut status = object.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    if let Ok(seen) = seen {
+        status.summary = Some(seen.summary);
+    }
+    state(&mut status, &ready, generation);
+    if object.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let mut object = object.clone();
+    let before = object.status.replace(status).unwrap_or_default();
+    let api: Api<K2KReplicator> =
+        Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
+    let told = conditions::find(&before.conditions, ConditionType::Ready);
+    if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
+        tracing::info!(replicator = %object.name_any(), namespace = object.namespace(), reason = %ready.reason, message = ready.message, "replicator");
+        context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
+    }
+    Ok(())
+}
+
+fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {
+    let now = Timestamp::now();
+    let conditions = &mut status.conditions;
+    conditions::set(conditions, ConditionType::Ready, ready, generation, now);
+    conditions::remove(conditions, ConditionType::Reconciling);
+    if ready.status == Status::True || !ready.reason.is_stalled() {
+        conditions::remove(conditions, ConditionType::Stalled);
+    }
+    if ready.status == Status::True {
+        return;
+    }
+    if ready.reason.is_stalled() {
+        let stalled = Statement::holds(ready.reason, ready.message.clone());
+        conditions::set(conditions, ConditionType::Stalled, &stalled, generation, now);
+    } else {
+        let retrying = Statement::holds(Reason::ProgressingWithRetry, ready.message.clone());
+        conditions::set(conditions, ConditionType::Reconciling, &retrying, generation, now);
+    }
+}

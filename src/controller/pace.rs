@@ -1,0 +1,75 @@
+//! When an object is looked at again: its own exponential back-off with full jitter, reset on progress. In
+//! memory only: a restart merely looks sooner.
+
+use std::time::{Duration, Instant};
+
+/// First delay of a series.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// How often an object has been looked at without a change, and when it is due.
+#[derive(Clone, Debug, Default)]
+pub struct Pace {
+    /// What the object and all that it hangs on looked like.
+    fingerprint: String,
+    tries: u32,
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// How long nothing is to be done: some time where nothing has changed and the object is not due yet.
+    pub fn rest(&mut self, fingerprint: &str, now: Instant) -> Option<Duration> {
+        if self.fingerprint != fingerprint {
+            self.fingerprint.clear();
+            self.fingerprint.push_str(fingerprint);
+            (self.tries, self.due) = (0, None);
+        }
+        self.due.filter(|due| *due > now).map(|due| due - now)
+    }
+
+    /// The next look is after `delay`.
+    pub fn after(&mut self, delay: Duration, now: Instant) -> Duration {
+        self.tries = 0;
+        self.due = Some(now + delay);
+        delay
+    }
+
+    /// The next look is after a delay that doubles with each one, up to `cap`, and is then spread evenly
+    /// over its upper half (a wait) or all of it (`jitter` in 0..1).
+    pub fn back_off(&mut self, cap: Duration, jitter: f64, now: Instant) -> Duration {
+        let full = FIRST.saturating_mul(2_u32.saturating_pow(self.tries)).min(cap);
+        self.tries = self.tries.saturating_add(1).min(16);
+        let delay = full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        self.due = Some(now + delay);
+        delay
+    }
+}
+
+/// A number in 0..1 that differs from object to object and from time to time.
+pub fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Pace, jitter};
+
+    #[test]
+    fn delays_double_up_to_the_cap_and_start_again_on_a_change() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.rest("a", now), None);
+        let cap = Duration::from_secs(5);
+        let delays: Vec<u64> = (0..4).map(|_| pace.back_off(cap, 1.0, now).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 5]);
+        assert!(pace.rest("a", now).is_some());
+        assert_eq!(pace.rest("b", now), None);
+        assert_eq!(pace.back_off(cap, 1.0, now).as_secs(), 1);
+    }
+
+    #[test]
+    fn jitter_is_a_fraction() {
+        assert!((0..100).map(|_| jitter()).all(|j| (0.0..1.0).contains(&j)));
+    }
+}

@@ -1,0 +1,54 @@
+//! A `K2KReplicator` as the controllers use it: validated once; nothing behind this reads the raw spec.
+
+use kube::ResourceExt;
+
+use crate::{
+    api::v1alpha1::{ClusterSpec, Features, K2KReplicator, SourceSpec},
+    mapping::{Routes, origin::OriginFormat},
+};
+
+/// A validated replicator.
+#[derive(Clone, Debug)]
+pub struct Replicator {
+    /// The object's name.
+    pub name: String,
+    /// The object's uid.
+    pub uid: String,
+    /// How to reach the source.
+    pub source: SourceSpec,
+    /// How to reach the target.
+    pub target: ClusterSpec,
+    /// Which topics go where.
+    pub routes: Routes,
+    /// Which headers are written, and how.
+    pub format: OriginFormat,
+    /// What the replicator does with each record.
+    pub features: Features,
+}
+
+impl Replicator {
+    /// Validates `object`. The error names the field and what is wrong with it.
+    pub fn new(object: &K2KReplicator) -> Result<Self, String> {
+        let spec = &object.spec;
+        if spec.pipeline_from.is_some() {
+            return Err("spec.pipelineFrom is not supported by this version; set spec.source, spec.target and \
+                        spec.replication"
+                .to_owned());
+        }
+        let missing = |field| format!("{field} is required where spec.pipelineFrom is not set");
+        let source = spec.source.clone().ok_or_else(|| missing("spec.source"))?;
+        let target = spec.target.clone().ok_or_else(|| missing("spec.target"))?;
+        let replication = spec.replication.as_deref().filter(|r| !r.is_empty());
+        let replication = replication.ok_or_else(|| missing("spec.replication"))?;
+        let routes = Routes::new(replication).map_err(|error| error.to_string())?;
+        Ok(Self {
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            source,
+            target,
+            routes,
+            format: OriginFormat::new(&spec.features, &spec.tracing),
+            features: spec.features.clone(),
+        })
+    }
+}
