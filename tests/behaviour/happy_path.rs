@@ -1,10 +1,6 @@
-//! A migration that completes: what is on the target, what the status says, what the plan says.
+//! A migration that completes: what is on the target, and what the status says.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
-
-use crate::harness::{Case, GapPolicy, Side, v1alpha1::ConditionType, wire::Offset};
+use crate::harness::{Case, Copies, v1alpha1::ConditionType};
 
 #[test]
 fn every_kind_of_position_in_one_group() {
@@ -20,7 +16,7 @@ fn every_kind_of_position_in_one_group() {
     for (partition, count) in [(0, 10), (1, 5), (2, 3), (3, 2), (5, 6)] {
         orders.fill(partition, count);
         if partition == 5 {
-            crate::harness::Copies::default().native(3).write_to(&orders.name, 5);
+            Copies::default().native(3).write_to(&orders.name, 5);
         }
         orders.copy(partition, 0..count);
     }

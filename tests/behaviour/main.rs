@@ -9,5 +9,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod changes;
+mod connections;
 mod harness;
 mod happy_path;
+mod lifecycle;
+mod origins;
+mod plan_files;
+mod replication;
+mod replicator_faults;
+mod source_group;
+mod target_group;

@@ -142,9 +142,14 @@ impl Case {
     /// What an application did on a cluster just now is as it should be; nothing more may follow.
     pub fn settled(&self, side: Side, group: &str) -> Offsets {
         let offsets = self.offsets(side, group);
-        let mut expected = self.expected.lock().unwrap();
-        expected.offsets.insert((side, group.to_owned()), offsets.clone());
+        self.expect(side, group, offsets.clone());
         offsets
+    }
+
+    /// What an application is about to leave behind is as it should be.
+    pub fn expect(&self, side: Side, group: &str, offsets: Offsets) {
+        let mut expected = self.expected.lock().unwrap();
+        expected.offsets.insert((side, group.to_owned()), offsets);
     }
 
     /// The test has written to this partition of the source.

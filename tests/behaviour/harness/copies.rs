@@ -1,6 +1,14 @@
 //! A replicator by hand: writes exactly the target log that a test draws.
 
-use super::kafka::{Record, Side};
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{
+    kafka::{Record, Side},
+    stack::DEADLINE,
+};
 
 /// A log on the target, drawn record by record.
 #[derive(Default)]
@@ -48,6 +56,20 @@ impl Copies {
     /// Appends them to a partition of the target.
     pub fn write_to(self, target: &str, partition: i32) {
         Side::Target.produce(target, partition, &self.0);
+    }
+
+    /// Appends them in a transaction that is left open until the producer ends it.
+    pub fn open_transaction(self, target: &str, partition: i32) -> BaseProducer {
+        let producer = Side::Target.transaction(&format!("{target}-{partition}"));
+        for record in &self.0 {
+            let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                all.insert(Header { key, value: Some(value) })
+            });
+            let to_send = BaseRecord::<(), _>::to(target).partition(partition).payload(&record.value);
+            producer.send(to_send.headers(headers)).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+        producer
     }
 
     /// Appends copies with timestamps: `(source topic, source partition, source offset, timestamp)`.

@@ -7,11 +7,11 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, Headers, Message, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
+    producer::{BaseProducer, FutureProducer, FutureRecord, Producer},
 };
 
 use super::stack::{block_on, var};
@@ -98,6 +98,15 @@ impl Side {
         self.wait_for_partitions(name, partitions);
     }
 
+    /// Adds partitions.
+    pub fn grow(self, name: &str, partitions: i32) {
+        let new = NewPartitions::new(name, usize::try_from(partitions).unwrap());
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let results = block_on(self.admin().create_partitions([&new], &options)).unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        self.wait_for_partitions(name, partitions);
+    }
+
     pub fn delete_topic(self, name: &str) {
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let results = block_on(self.admin().delete_topics(&[name], &options)).unwrap();
@@ -165,6 +174,38 @@ impl Side {
             .collect();
         for delivery in sent {
             block_on(delivery).unwrap().map_err(|(error, _)| error).unwrap();
+        }
+    }
+
+    /// A producer with a transaction begun.
+    pub fn transaction(self, id: &str) -> BaseProducer {
+        let mut config = self.config();
+        config.set("transactional.id", id).set("transaction.timeout.ms", "120000");
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(TIMEOUT).unwrap();
+        producer.begin_transaction().unwrap();
+        producer
+    }
+
+    /// The end of a partition as a `read_committed` reader sees it.
+    pub fn last_stable(self, topic: &str, partition: i32) -> i64 {
+        let mut config = self.config();
+        config.set("isolation.level", "read_committed");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::End).unwrap();
+        let answer = consumer.offsets_for_times(list, TIMEOUT).unwrap();
+        match answer.elements()[0].offset() {
+            Offset::Offset(offset) => offset,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until no transaction is open on a partition.
+    pub fn wait_until_stable(self, topic: &str, partition: i32) {
+        let start = Instant::now();
+        while self.last_stable(topic, partition) < self.bounds(topic, partition).1 {
+            assert!(start.elapsed() < TIMEOUT, "a transaction stays open on {topic}-{partition}");
         }
     }
 

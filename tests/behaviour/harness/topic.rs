@@ -1,9 +1,12 @@
 //! A topic of a case, of the same name on both clusters.
 
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
 use super::{
     Case, Copies,
     copies::value,
     kafka::{Record, Side},
+    stack::DEADLINE,
 };
 
 /// A topic of a case. Displays as its name.
@@ -25,6 +28,33 @@ impl Topic<'_> {
         Side::Source.produce(&self.name, partition, &records);
         self.case.source_settled(&self.name, partition);
         self
+    }
+
+    /// Appends a transaction of `count` records to a source partition. Its marker takes an offset too.
+    pub fn transaction(&self, partition: i32, count: i64, commit: bool) -> &Self {
+        let open = self.open_transaction(partition, count);
+        if commit {
+            open.commit_transaction(DEADLINE).unwrap();
+        } else {
+            open.abort_transaction(DEADLINE).unwrap();
+        }
+        // The marker is in the log a moment after the call has returned.
+        Side::Source.wait_until_stable(&self.name, partition);
+        self.case.source_settled(&self.name, partition);
+        self
+    }
+
+    /// A transaction of `count` records that is left open until the producer ends it.
+    pub fn open_transaction(&self, partition: i32, count: i64) -> BaseProducer {
+        let start = Side::Source.bounds(&self.name, partition).1;
+        let producer = Side::Source.transaction(&format!("{}-{partition}-{start}", self.name));
+        for offset in start..start + count {
+            let value = value(partition, offset);
+            let record = BaseRecord::<(), _>::to(&self.name).partition(partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+        producer
     }
 
     /// Appends copies of these offsets to the same partition of the target.

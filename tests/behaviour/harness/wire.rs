@@ -12,6 +12,7 @@ use std::{
 const OFFSET_COMMIT: (i16, i16) = (8, 2);
 const OFFSET_FETCH: (i16, i16) = (9, 2);
 const FIND_COORDINATOR: (i16, i16) = (10, 0);
+const CREATE_ACLS: (i16, i16) = (30, 1);
 const OFFSET_DELETE: (i16, i16) = (47, 0);
 
 /// The coordinator is loading, not there yet, or elsewhere.
@@ -118,9 +119,44 @@ fn retry<T>(mut ask: impl FnMut() -> (i16, T)) -> T {
     }
 }
 
-fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(broker).expect(broker);
+/// What an ACL speaks of.
+#[derive(Clone, Copy)]
+pub enum Resource {
+    Topic = 2,
+    Group = 3,
+}
+
+/// What an ACL allows. `Read` and `Write` include `Describe`.
+#[derive(Clone, Copy)]
+pub enum Operation {
+    Read = 3,
+    Describe = 8,
+}
+
+/// Allows `user` one operation on everything that begins with `prefix`.
+pub fn allow(broker: &str, user: &str, resource: Resource, prefix: &str, operation: Operation) {
+    let mut body = Vec::new();
+    put_i32(&mut body, 1);
+    body.push(resource as u8);
+    put_string(&mut body, prefix.as_bytes());
+    body.push(4); // prefixed
+    put_string(&mut body, format!("User:{user}").as_bytes());
+    put_string(&mut body, b"*");
+    body.push(operation as u8);
+    body.push(3); // allow
+    let mut answer = Answer(exchange(&mut connect(broker), CREATE_ACLS, &body), 0);
+    let (_throttle, count) = (answer.i32(), answer.i32());
+    assert_eq!((count, answer.i16()), (1, 0));
+}
+
+fn connect(broker: &str) -> TcpStream {
+    let stream = TcpStream::connect(broker).expect(broker);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
+    let mut stream = connect(broker);
     // Asking for the coordinator is what makes the offsets topic.
     let mut group = body.to_vec();
     group.truncate(2 + usize::from(u16::from_be_bytes([body[0], body[1]])));
