@@ -29,7 +29,10 @@ pub struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(arguments))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(arguments))
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
@@ -39,9 +42,9 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::try_from(config)?;
     let (ready, is_ready) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
-        format!("cannot listen on {}: {error} (--listen)", arguments.listen)
-    })?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error} (--listen)", arguments.listen))?;
     tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
     let probes = Router::new()
         .route("/livez", get(|| async { "ok" }))
@@ -65,6 +68,9 @@ async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'st
     if *ready.borrow() {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet, or the CRDs are not installed")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "caches are not filled yet, or the CRDs are not installed",
+        )
     }
 }

@@ -1,5 +1,7 @@
 //! Logs: text or JSON, one line per transition, to standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// How logs look.
@@ -15,10 +17,21 @@ pub enum LogFormat {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Logs {
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter as `appmigration=debug`.
-    #[arg(long, env = "APPMIGRATION_LOG_LEVEL", default_value = "info", global = true)]
+    #[arg(
+        long,
+        env = "APPMIGRATION_LOG_LEVEL",
+        default_value = "info,kube=warn,kube_runtime=warn",
+        global = true
+    )]
     log_level: String,
     /// How logs look.
-    #[arg(long, env = "APPMIGRATION_LOG_FORMAT", default_value = "text", value_enum, global = true)]
+    #[arg(
+        long,
+        env = "APPMIGRATION_LOG_FORMAT",
+        default_value = "text",
+        value_enum,
+        global = true
+    )]
     log_format: LogFormat,
 }
 
@@ -26,7 +39,11 @@ pub struct Logs {
 pub fn init(logs: &Logs) {
     let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let colours = std::io::stderr().is_terminal();
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colours);
     // A second call, in a test, is no harm.
     let _ = match logs.log_format {
         LogFormat::Text => registry.with(layer).try_init(),

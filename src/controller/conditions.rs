@@ -44,17 +44,29 @@ pub struct Statement {
 impl Statement {
     /// It holds.
     pub fn holds(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::True, reason, message: message.into() }
+        Self {
+            status: Status::True,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// It does not.
     pub fn fails(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::False, reason, message: message.into() }
+        Self {
+            status: Status::False,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// It cannot be told.
     pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: Status::Unknown, reason, message: message.into() }
+        Self {
+            status: Status::Unknown,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -68,7 +80,10 @@ pub fn set(
 ) {
     let status = statement.status.as_str();
     let position = conditions.iter().position(|c| c.type_ == kind.as_str());
-    let since = position.map(|i| &conditions[i]).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+    let since = position
+        .map(|i| &conditions[i])
+        .filter(|c| c.status == status)
+        .map(|c| c.last_transition_time.clone());
     let condition = Condition {
         type_: kind.to_string(),
         status: status.to_owned(),
@@ -82,6 +97,37 @@ pub fn set(
         None => conditions.push(condition),
     }
     conditions.sort_by_key(|c| ConditionType::parse(&c.type_));
+}
+
+/// `Ready`, and with it `Reconciling` or `Stalled`: at most one of them, and only while it holds. `progress` is
+/// what they say where the object is neither done nor suspended.
+pub fn set_ready(
+    conditions: &mut Vec<Condition>,
+    ready: &Statement,
+    progress: Option<ConditionType>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    set(conditions, ConditionType::Ready, ready, generation, now);
+    for kind in [ConditionType::Reconciling, ConditionType::Stalled] {
+        if progress != Some(kind) {
+            remove(conditions, kind);
+        }
+    }
+    let reason = match progress {
+        Some(ConditionType::Stalled) => ready.reason,
+        Some(_) if ready.reason.is_error() => Reason::ProgressingWithRetry,
+        Some(_) => Reason::Progressing,
+        None => return,
+    };
+    let statement = Statement::holds(reason, ready.message.clone());
+    set(
+        conditions,
+        progress.unwrap_or(ConditionType::Reconciling),
+        &statement,
+        generation,
+        now,
+    );
 }
 
 /// Takes `kind` away: some conditions are there only while True.
@@ -98,7 +144,7 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Statement, find, remove, set};
+    use super::{Statement, find, remove, set, set_ready};
     use crate::api::v1alpha1::{ConditionType, Reason};
 
     #[test]
@@ -107,12 +153,62 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let waiting = Statement::fails(Reason::ReplicationBehind, "3 records");
         set(&mut conditions, ConditionType::Ready, &waiting, Some(1), at(10));
-        set(&mut conditions, ConditionType::Ready, &Statement::fails(Reason::GroupActive, "x"), Some(2), at(20));
+        set(
+            &mut conditions,
+            ConditionType::Ready,
+            &Statement::fails(Reason::GroupActive, "x"),
+            Some(2),
+            at(20),
+        );
         let ready = find(&conditions, ConditionType::Ready).unwrap();
-        assert_eq!((ready.last_transition_time.0, ready.reason.as_str()), (at(10), "GroupActive"));
-        set(&mut conditions, ConditionType::Ready, &Statement::holds(Reason::Completed, ""), Some(2), at(30));
-        assert_eq!(find(&conditions, ConditionType::Ready).unwrap().last_transition_time.0, at(30));
+        assert_eq!(
+            (ready.last_transition_time.0, ready.reason.as_str()),
+            (at(10), "GroupActive")
+        );
+        set(
+            &mut conditions,
+            ConditionType::Ready,
+            &Statement::holds(Reason::Completed, ""),
+            Some(2),
+            at(30),
+        );
+        assert_eq!(
+            find(&conditions, ConditionType::Ready)
+                .unwrap()
+                .last_transition_time
+                .0,
+            at(30)
+        );
         remove(&mut conditions, ConditionType::Ready);
         assert!(conditions.is_empty());
+    }
+
+    #[test]
+    fn reconciling_keeps_its_time_while_it_holds() {
+        let mut conditions = Vec::new();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let waiting = Statement::fails(Reason::ReplicationBehind, "3 records");
+        let reconciling = Some(ConditionType::Reconciling);
+        set_ready(&mut conditions, &waiting, reconciling, Some(1), at(10));
+        let before = conditions.clone();
+        set_ready(&mut conditions, &waiting, reconciling, Some(1), at(20));
+        assert_eq!(conditions, before);
+        set_ready(
+            &mut conditions,
+            &waiting,
+            Some(ConditionType::Stalled),
+            Some(1),
+            at(30),
+        );
+        assert!(find(&conditions, ConditionType::Reconciling).is_none());
+        assert!(find(&conditions, ConditionType::Stalled).is_some());
+        set_ready(
+            &mut conditions,
+            &Statement::holds(Reason::Completed, ""),
+            None,
+            Some(1),
+            at(40),
+        );
+        assert_eq!(conditions.len(), 1);
     }
 }

@@ -81,7 +81,10 @@ impl Context {
         replicators: Store<K2KReplicator>,
         options: Options,
     ) -> Self {
-        let reporter = Reporter { controller: "appmigration-operator".into(), instance: std::env::var("POD_NAME").ok() };
+        let reporter = Reporter {
+            controller: "appmigration-operator".into(),
+            instance: std::env::var("POD_NAME").ok(),
+        };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -104,7 +107,10 @@ impl Context {
         };
         let config = connections::resolve(field, spec, &secrets).await;
         let config = config.map_err(|error| Fault::connection(&error))?;
-        self.pool.get(&config).await.map_err(|error| Fault::kafka(side, &error))
+        self.pool
+            .get(&config)
+            .await
+            .map_err(|error| Fault::kafka(side, &error))
     }
 
     /// Works on the pace of the object `uid`.
@@ -121,14 +127,23 @@ impl Context {
 
     /// Forgets an object that is gone or finished.
     pub fn forget(&self, uid: &str) {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-        self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.paces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+        self.quiet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 
     /// Notes which target cluster a replicator leads to.
     pub fn note_target(&self, namespace: &str, replicator: &str, cluster_id: &str) {
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert((namespace.to_owned(), replicator.to_owned()), cluster_id.to_owned());
+        ids.insert(
+            (namespace.to_owned(), replicator.to_owned()),
+            cluster_id.to_owned(),
+        );
     }
 
     /// Which target cluster a replicator leads to, as far as it is known.
@@ -143,7 +158,11 @@ impl Context {
         K: Resource<DynamicType = ()>,
     {
         let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
+            type_: if warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: reason.to_string(),
             note: Some(note.chars().take(1000).collect()),
             action: action.to_owned(),

@@ -29,18 +29,21 @@ impl Pace {
     /// The next look is after `delay`.
     pub fn after(&mut self, delay: Duration, now: Instant) -> Duration {
         self.tries = 0;
+        self.due_after(delay, now)
+    }
+
+    /// The next look is after `delay`, whatever was said before.
+    pub fn due_after(&mut self, delay: Duration, now: Instant) -> Duration {
         self.due = Some(now + delay);
         delay
     }
 
     /// The next look is after a delay that doubles with each one, up to `cap`, and is then spread evenly
-    /// over its upper half (a wait) or all of it (`jitter` in 0..1).
+    /// over its upper half (`jitter` in 0..1).
     pub fn back_off(&mut self, cap: Duration, jitter: f64, now: Instant) -> Duration {
         let full = FIRST.saturating_mul(2_u32.saturating_pow(self.tries)).min(cap);
         self.tries = self.tries.saturating_add(1).min(16);
-        let delay = full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
-        self.due = Some(now + delay);
-        delay
+        self.due_after(full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), now)
     }
 }
 

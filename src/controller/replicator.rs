@@ -31,9 +31,11 @@ impl Replicator {
     pub fn new(object: &K2KReplicator) -> Result<Self, String> {
         let spec = &object.spec;
         if spec.pipeline_from.is_some() {
-            return Err("spec.pipelineFrom is not supported by this version; set spec.source, spec.target and \
+            return Err(
+                "spec.pipelineFrom is not supported by this version; set spec.source, spec.target and \
                         spec.replication"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let missing = |field| format!("{field} is required where spec.pipelineFrom is not set");
         let source = spec.source.clone().ok_or_else(|| missing("spec.source"))?;

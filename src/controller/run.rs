@@ -23,7 +23,7 @@ use super::{Context, KubeError, Options, app_migration, k2k_replicator};
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
 /// Kafka clients that nobody used for so long are closed.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +58,20 @@ pub async fn run(
     };
     let migration = Controller::new(migrations.clone(), watcher::Config::default());
     let replicator = Controller::new(replicators.clone(), watcher::Config::default());
-    let context = Arc::new(Context::new(client, migration.store(), replicator.store(), options));
+    let context = Arc::new(Context::new(
+        client,
+        migration.store(),
+        replicator.store(),
+        options,
+    ));
     let (all, known) = (migration.store(), replicator.store());
     let migration = migration
         .with_config(config.clone())
-        .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| users(&all, &replicator))
+        .watches(
+            replicators,
+            watcher::Config::default(),
+            move |replicator: K2KReplicator| users(&all, &replicator),
+        )
         .graceful_shutdown_on(stopped())
         .run(app_migration::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
@@ -72,7 +81,10 @@ pub async fn run(
         .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let caches = async {
-        let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
+        let filled = (
+            context.migrations.wait_until_ready().await,
+            known.wait_until_ready().await,
+        );
         if filled.0.is_ok() && filled.1.is_ok() {
             tracing::info!("ready");
             let _ = ready.send(true);
@@ -117,7 +129,12 @@ fn users(
         m.metadata.namespace == replicator.metadata.namespace
             && Some(&m.spec.replicator_ref.name) == replicator.metadata.name.as_ref()
     };
-    migrations.state().iter().filter(|m| names(m)).map(|m| ObjectRef::from_obj(m.as_ref())).collect()
+    migrations
+        .state()
+        .iter()
+        .filter(|m| names(m))
+        .map(|m| ObjectRef::from_obj(m.as_ref()))
+        .collect()
 }
 
 async fn evict(context: &Context) {
@@ -127,10 +144,16 @@ async fn evict(context: &Context) {
     }
 }
 
+// kube's error policy takes its arguments by value.
+#[allow(clippy::needless_pass_by_value)]
 /// A failed Kubernetes call: soon again, with the object's own back-off.
 fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, context: Arc<Context>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
-    let cap = if error.is_stale() { Duration::from_secs(1) } else { context.options.backoff_max };
+    let cap = if error.is_stale() {
+        Duration::from_secs(1)
+    } else {
+        context.options.backoff_max
+    };
     let delay = context.pace(&uid, |pace| {
         pace.back_off(cap, super::pace::jitter(), std::time::Instant::now())
     });
@@ -145,7 +168,9 @@ fn trace<K: Resource<DynamicType = ()>>(outcome: Outcome<K>) {
         Err(controller::Error::ReconcilerFailed(error, object)) if error.is_stale() => {
             tracing::debug!(%object, %error, "read again");
         }
-        Err(controller::Error::ReconcilerFailed(error, object)) => tracing::warn!(%object, %error, "will retry"),
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            tracing::warn!(%object, %error, "will retry");
+        }
         Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "watch"),
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{GapPolicy, Reason, ReplicationProof},
+    api::v1alpha1::{Reason, ReplicationProof},
 };
 
 use super::{
@@ -14,7 +14,6 @@ use super::{
     digest::{Last, Seen},
     facts::TargetFacts,
     finding::Finding,
-    intervals::IntervalSet,
     plan::ProvenBy,
     source_log::{Question, SourceLog},
 };
@@ -122,7 +121,7 @@ impl Judge<'_, '_> {
         Ok(judgement)
     }
 
-    fn finding(&self, reason: Reason, message: String) -> Finding {
+    pub(super) fn finding(&self, reason: Reason, message: String) -> Finding {
         Finding::new(reason, self.q, message)
     }
 
@@ -137,11 +136,15 @@ impl Judge<'_, '_> {
         }
     }
 
-    fn source_has_any(&self, from: SourceOffset, to: SourceOffset) -> Result<bool, Question> {
+    pub(super) fn source_has_any(&self, from: SourceOffset, to: SourceOffset) -> Result<bool, Question> {
         self.log.any(from, to).ok_or_else(|| self.ask(from, to, true))
     }
 
-    fn source_data(&self, from: SourceOffset, to: SourceOffset) -> Result<Vec<(i64, i64)>, Question> {
+    pub(super) fn source_data(
+        &self,
+        from: SourceOffset,
+        to: SourceOffset,
+    ) -> Result<Vec<(i64, i64)>, Question> {
         self.log.data(from, to).ok_or_else(|| self.ask(from, to, false))
     }
 
@@ -202,21 +205,21 @@ impl Judge<'_, '_> {
     }
 
     /// R, where it is known and not void.
-    fn replicator_position(&self) -> Option<SourceOffset> {
+    pub(super) fn replicator_position(&self) -> Option<SourceOffset> {
         self.facts
             .replicator_position
             .filter(|r| *r <= self.facts.high_watermark)
     }
 
     /// The smallest origin at or above the committed offset on any target.
-    fn first_unread(&self) -> Option<SourceOffset> {
+    pub(super) fn first_unread(&self) -> Option<SourceOffset> {
         self.views
             .iter()
             .filter_map(|v| v.copies.first_origin_at_or_after(self.facts.committed))
             .min()
     }
 
-    fn max_origin(&self) -> Option<SourceOffset> {
+    pub(super) fn max_origin(&self) -> Option<SourceOffset> {
         self.views.iter().filter_map(|v| v.copies.max_origin()).max()
     }
 
@@ -294,7 +297,7 @@ impl Judge<'_, '_> {
     }
 
     /// Rule 8.
-    fn open_transaction(&self) -> Option<Finding> {
+    pub(super) fn open_transaction(&self) -> Option<Finding> {
         let view = self.views.iter().find(|v| v.facts.high_watermark > v.facts.end)?;
         let text = format!(
             "an open transaction on {} hides what lies between its last stable offset {} and its end {}; \
@@ -340,171 +343,4 @@ impl Judge<'_, '_> {
         }
         Ok(None)
     }
-
-    /// Rules 2, 3, 4, 12 and 13: what the source holds in `[c, U)`, or may have held, that no target has.
-    fn gaps(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts {
-            committed: c,
-            log_start,
-            last_stable,
-            ..
-        } = *self.facts;
-        let first = self.first_unread();
-        let Some(until) = first.or_else(|| self.replicator_position()) else {
-            return self.undecided(judgement);
-        };
-        let held_to = until.min(last_stable.max(c));
-        let missing = self.missing(c.max(log_start), held_to)?;
-        // What the source no longer holds cannot be told from what it never held: an upper bound.
-        let origins = self.origins();
-        let gone = origins.holes_within(c.0, log_start.0);
-        let possible: u64 = gone.iter().map(|(from, to)| from.abs_diff(*to)).sum();
-        let count: u64 = missing.iter().map(|(from, to)| from.abs_diff(*to)).sum();
-        if count + possible == 0 {
-            return Ok(());
-        }
-        if self.dropped_on_purpose(first) {
-            judgement.filtered += count + possible;
-            return Ok(());
-        }
-        let superseded = self.superseded(&missing);
-        judgement.superseded += superseded;
-        judgement.gap = count - superseded + possible;
-        judgement.gap_text = gap_text(judgement.gap, possible, c, until.max(log_start.min(last_stable)));
-        Ok(())
-    }
-
-    /// Nothing at or above c has been seen and R is not known: a target that lost its records looks exactly
-    /// like one that is a moment behind.
-    fn undecided(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts {
-            committed: c,
-            log_start,
-            last_stable,
-            ..
-        } = *self.facts;
-        judgement.undecided = self.source_has_any(c.max(log_start), last_stable.max(c))?;
-        if judgement.undecided && self.all.policies.gap == GapPolicy::Fail {
-            judgement.findings.push(self.nothing_unread_yet());
-        }
-        let lost = self.origins().holes_within(c.0, log_start.0);
-        let possible: u64 = lost.iter().map(|(from, to)| from.abs_diff(*to)).sum();
-        if possible > 0 {
-            judgement.gap = possible;
-            judgement.gap_text = gap_text(possible, possible, c, log_start);
-        }
-        Ok(())
-    }
-
-    fn nothing_unread_yet(&self) -> Finding {
-        let c = self.facts.committed;
-        if let Some(finding) = self.open_transaction() {
-            return finding;
-        }
-        let text = format!(
-            "committed {c}; the source holds records from there on and the target none of them yet; waiting \
-             for the first one (policies.gap: Accept goes on without)"
-        );
-        self.finding(Reason::ReplicationBehind, text)
-    }
-
-    /// Holes behind the first unread record: they do not move the position, but it is not verified unless the
-    /// source explains them.
-    fn later_holes(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let (Some(first), Some(max)) = (self.first_unread(), self.max_origin()) else {
-            return Ok(());
-        };
-        let from = first.max(self.facts.log_start);
-        // What the replicator has passed should be there too, unless an open transaction hides it.
-        let passed = self
-            .replicator_position()
-            .filter(|_| self.open_transaction().is_none());
-        let to = passed.map_or(max.next(), |r| r.min(self.facts.last_stable).max(max.next()));
-        let holes = self.origins().holes_within(from.0, to.0);
-        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
-            return Ok(());
-        };
-        let missing = self.missing(SourceOffset(*start), SourceOffset(*end))?;
-        let count: u64 = missing.iter().map(|(from, to)| from.abs_diff(*to)).sum();
-        if self.all.filtering {
-            judgement.filtered += count;
-            return Ok(());
-        }
-        let superseded = self.superseded(&missing);
-        judgement.superseded += superseded;
-        judgement.unexplained = count - superseded;
-        Ok(())
-    }
-
-    /// Rule 4: declared, and between two origins on the target.
-    fn dropped_on_purpose(&self, first_unread: Option<SourceOffset>) -> bool {
-        let below = |v: &View<'_>| {
-            v.copies
-                .highest_last_copy(self.facts.committed, TargetOffset(i64::MAX))
-        };
-        self.all.filtering && first_unread.is_some() && self.views.iter().any(|v| below(v).is_some())
-    }
-
-    /// Rule 12 on a compacted target.
-    fn superseded(&self, missing: &[(i64, i64)]) -> u64 {
-        let views: Vec<&Seen> = self
-            .views
-            .iter()
-            .filter(|v| v.facts.compacted)
-            .filter_map(|v| v.seen)
-            .collect();
-        if views.is_empty() {
-            return 0;
-        }
-        let later = |offset: i64| {
-            let key = self.log.key(offset)?;
-            views
-                .iter()
-                .find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
-        };
-        missing
-            .iter()
-            .flat_map(|(from, to)| *from..*to)
-            .filter(|offset| later(*offset).is_some())
-            .count() as u64
-    }
-
-    /// Every origin that any target holds.
-    fn origins(&self) -> IntervalSet {
-        let mut origins = IntervalSet::default();
-        for (from, to) in self.views.iter().flat_map(|v| v.copies.origins()) {
-            origins.insert_range(from, to);
-        }
-        origins
-    }
-
-    /// Data records that the source holds in `[from, to)` and no target does.
-    fn missing(&self, from: SourceOffset, to: SourceOffset) -> Result<Vec<(i64, i64)>, Question> {
-        if from >= to {
-            return Ok(Vec::new());
-        }
-        let origins = self.origins();
-        let holes = origins.holes_within(from.0, to.0);
-        let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
-            return Ok(Vec::new());
-        };
-        let data = self.source_data(SourceOffset(*start), SourceOffset(*end))?;
-        Ok(data
-            .into_iter()
-            .flat_map(|(from, to)| origins.holes_within(from, to))
-            .collect())
-    }
-}
-
-fn gap_text(gap: u64, possible: u64, from: SourceOffset, to: SourceOffset) -> String {
-    let kind = match possible {
-        0 => "",
-        p if p == gap => ", an upper bound as the source no longer holds that range",
-        _ => ", an upper bound as the source no longer holds all of that range",
-    };
-    format!(
-        "{gap} records of source offsets {from} to {} are missing on the target{kind} (policies.gap: Accept \
-         goes on without them)",
-        to.0 - 1
-    )
 }

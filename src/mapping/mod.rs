@@ -2,13 +2,14 @@
 //! rules in the documentation.
 //!
 //! Read in this order: [`facts`] (what was observed), [`judge`] (one source partition: complete, gaps,
-//! replays), [`position`] (one target partition: p*), [`assess`](assess()) (all of it together), [`plan`].
+//! replays), [`gaps`] (what it misses), [`position`] (one target partition: p*), [`assess`](assess()) (all of it together), [`plan`].
 
 mod assess;
 pub mod copies;
 pub mod digest;
 pub mod facts;
 mod finding;
+mod gaps;
 pub mod intervals;
 mod judge;
 mod offsets;

@@ -110,7 +110,6 @@ impl Numbers {
             differ |= be.is_some() && le.is_some() && be != le;
         }
         match (decimal, big, little) {
-            (0, 0, 0) => Some(Self::Decimal),
             (_, 0, 0) => Some(Self::Decimal),
             (0, b, l) if b > l => Some(Self::BigEndian),
             (0, b, l) if l > b => Some(Self::LittleEndian),

@@ -97,7 +97,7 @@ impl Routes {
 }
 
 fn check_target(index: usize, target: &TargetTopic) -> Result<(), RouteError> {
-    if !target.topic_name.is_empty() && !(target.topic_prefix.is_empty() && target.topic_suffix.is_empty()) {
+    if !target.topic_name.is_empty() && (!target.topic_prefix.is_empty() || !target.topic_suffix.is_empty()) {
         return Err(RouteError::Contradiction { index });
     }
     for name in [&target.topic_name, &target.topic_prefix, &target.topic_suffix] {

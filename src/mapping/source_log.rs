@@ -55,7 +55,10 @@ impl SourceLog {
 
     /// The first offset of `[from, to)` of which nothing is known yet.
     pub fn first_unknown(&self, from: SourceOffset, to: SourceOffset) -> Option<SourceOffset> {
-        self.covered.holes_within(from.0, to.0).first().map(|(start, _)| SourceOffset(*start))
+        self.covered
+            .holes_within(from.0, to.0)
+            .first()
+            .map(|(start, _)| SourceOffset(*start))
     }
 
     /// The key of a record that was read with keys.

@@ -92,7 +92,9 @@ impl ReplicateError {
             Failed::Timestamp => {
                 "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the target topic"
             }
-            Failed::Session | Failed::Other => "nothing was skipped; a restart goes on from this record",
+            Failed::Dropped | Failed::Session | Failed::Other => {
+                "nothing was skipped; a restart goes on from this record"
+            }
         };
         Self::Record {
             partition,

@@ -29,6 +29,8 @@ pub struct Lookout {
     target: Cluster,
     /// What was said last, so that each thing is said once.
     said: Vec<String>,
+    /// The limit that was known last: it does not change because the target is away.
+    batch_limit: Option<u64>,
 }
 
 impl Lookout {
@@ -41,6 +43,7 @@ impl Lookout {
             source,
             target,
             said: Vec::new(),
+            batch_limit: None,
         })
     }
 
@@ -70,7 +73,8 @@ impl Lookout {
         }
         let mut table = Table::new(&routed, &on_source, &on_target);
         table.waiting.append(&mut waiting);
-        table.batch_limit = self.batch_limit(&table).await;
+        table.batch_limit = self.batch_limit(&table).await.or(self.batch_limit);
+        self.batch_limit = table.batch_limit;
         self.say(&table);
         Ok(table)
     }

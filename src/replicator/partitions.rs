@@ -83,14 +83,14 @@ impl Partitions {
         self.by_name.get(partition).copied()
     }
 
-    /// A slot that was given out.
+    /// A slot that was given out since the last [`release_all`](Self::release_all).
     pub fn slot(&mut self, id: SlotId) -> Option<&mut Slot> {
         self.slots.get_mut(id.0)?.as_mut()
     }
 
     /// The record at `offset` is being sent: the ticket for its report.
     pub fn ticket(&mut self, id: SlotId, offset: i64) -> Option<usize> {
-        let sequence = self.slot(id)?.position.sent(offset) & SEQUENCE_MASK;
+        let sequence = self.slot(id)?.position.send(offset) & SEQUENCE_MASK;
         usize::try_from(((id.0 as u64) << SEQUENCE_BITS) | sequence).ok()
     }
 
@@ -105,23 +105,31 @@ impl Partitions {
         ))
     }
 
-    /// The target has the record.
+    /// The target has the record. False where it was not in flight.
     pub fn acknowledge(&mut self, ticket: usize) -> bool {
+        self.settle(ticket, Position::acknowledge)
+    }
+
+    /// The record will not be written.
+    pub fn drop_record(&mut self, ticket: usize) -> bool {
+        self.settle(ticket, Position::drop_record)
+    }
+
+    fn settle(&mut self, ticket: usize, how: impl FnOnce(&mut Position, u64) -> bool) -> bool {
         let (index, sequence) = split(ticket);
         let Some(place) = self.slots.get_mut(index) else {
             return false;
         };
         let Some(slot) = place else { return false };
-        let known = slot
-            .position
-            .acknowledge(slot.position.widen(sequence, SEQUENCE_MASK));
+        let sequence = slot.position.widen(sequence, SEQUENCE_MASK);
+        let known = how(&mut slot.position, sequence);
         if !slot.held && slot.position.in_flight() == 0 {
             *place = None;
         }
         known
     }
 
-    /// Records in flight.
+    /// Records without a report.
     pub fn in_flight(&self) -> usize {
         self.slots
             .iter()

@@ -11,8 +11,11 @@ use std::collections::VecDeque;
 /// the position moves over the longest prefix that is acknowledged.
 #[derive(Debug, Default)]
 pub struct Position {
-    /// Records in flight, in the order in which they were read. The front one is never acknowledged.
-    in_flight: VecDeque<InFlight>,
+    /// Records that were sent, in the order in which they were read, from the first one on that is not
+    /// acknowledged.
+    sent: VecDeque<Sent>,
+    /// How many of them still have no report.
+    in_flight: usize,
     /// The sequence number of the front one.
     first: u64,
     /// Where reading goes on once nothing is in flight: one beyond the last record read, or further where
@@ -23,36 +26,65 @@ pub struct Position {
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct Sent {
     offset: i64,
-    acknowledged: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    InFlight,
+    Acknowledged,
+    /// It was not, or perhaps not, written: the position never passes it.
+    Dropped,
 }
 
 impl Position {
     /// The record at `offset` goes to the target. Returns its sequence number, to be given to
     /// [`acknowledge`](Self::acknowledge).
-    pub fn sent(&mut self, offset: i64) -> u64 {
-        let sequence = self.first.wrapping_add(self.in_flight.len() as u64);
-        self.in_flight.push_back(InFlight {
+    pub fn send(&mut self, offset: i64) -> u64 {
+        let sequence = self.first.wrapping_add(self.sent.len() as u64);
+        self.sent.push_back(Sent {
             offset,
-            acknowledged: false,
+            state: State::InFlight,
         });
+        self.in_flight += 1;
         self.next = Some(offset + 1);
         sequence
     }
 
     /// The target has acknowledged the record with this sequence number. False where it is not in flight.
     pub fn acknowledge(&mut self, sequence: u64) -> bool {
-        let index = usize::try_from(sequence.wrapping_sub(self.first)).unwrap_or(usize::MAX);
-        match self.in_flight.get_mut(index) {
-            Some(record) if !record.acknowledged => record.acknowledged = true,
-            _ => return false,
-        }
-        while self.in_flight.front().is_some_and(|record| record.acknowledged) {
-            self.in_flight.pop_front();
+        let known = self.settle(sequence, State::Acknowledged);
+        while self
+            .sent
+            .front()
+            .is_some_and(|record| record.state == State::Acknowledged)
+        {
+            self.sent.pop_front();
             self.first = self.first.wrapping_add(1);
         }
-        true
+        known
+    }
+
+    /// The record will not be written by this client: it is read again by the next one.
+    pub fn drop_record(&mut self, sequence: u64) -> bool {
+        self.settle(sequence, State::Dropped)
+    }
+
+    fn settle(&mut self, sequence: u64, state: State) -> bool {
+        match self.place(sequence).and_then(|index| self.sent.get_mut(index)) {
+            Some(record) if record.state == State::InFlight => {
+                record.state = state;
+                self.in_flight -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn place(&self, sequence: u64) -> Option<usize> {
+        usize::try_from(sequence.wrapping_sub(self.first)).ok()
     }
 
     /// The end of the log was reached at `offset`: nothing that a reader would be given lies between the last
@@ -63,7 +95,7 @@ impl Position {
 
     /// The first offset that is not safely on the target; what to commit. None before anything was read.
     pub fn safe(&self) -> Option<i64> {
-        self.in_flight.front().map(|record| record.offset).or(self.next)
+        self.sent.front().map(|record| record.offset).or(self.next)
     }
 
     /// The safe position, where it is another than was last taken.
@@ -88,8 +120,7 @@ impl Position {
 
     /// The source offset of a record in flight.
     pub fn offset_of(&self, sequence: u64) -> Option<i64> {
-        let index = usize::try_from(sequence.wrapping_sub(self.first)).ok()?;
-        self.in_flight.get(index).map(|record| record.offset)
+        self.sent.get(self.place(sequence)?).map(|record| record.offset)
     }
 
     /// The sequence number in flight whose lowest bits, those of `mask`, are `low`.
@@ -97,9 +128,9 @@ impl Position {
         self.first.wrapping_add(low.wrapping_sub(self.first) & mask)
     }
 
-    /// How many records are in flight, acknowledged ones behind an unacknowledged one included.
+    /// How many records still have no report.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight
     }
 }
 
@@ -118,7 +149,7 @@ mod tests {
     fn only_an_acknowledged_prefix_counts() {
         // Source: 5 6 9 (a hole at 7 and 8); the target acknowledges 6 first.
         let mut position = Position::default();
-        let [five, six, nine] = [5, 6, 9].map(|offset| position.sent(offset));
+        let [five, six, nine] = [5, 6, 9].map(|offset| position.send(offset));
         assert_eq!(position.safe(), Some(5));
         assert!(position.acknowledge(six));
         assert_eq!(position.safe(), Some(5));
@@ -132,7 +163,7 @@ mod tests {
     fn the_end_counts_only_when_nothing_is_in_flight() {
         // Source: 5, then a commit marker at 6; the log ends at 7.
         let mut position = Position::default();
-        let five = position.sent(5);
+        let five = position.send(5);
         position.reached_end(7);
         assert_eq!(position.safe(), Some(5));
         position.acknowledge(five);
@@ -150,9 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn a_dropped_record_is_never_passed() {
+        // 5 6 7: 6 was thrown out of the queue, the others arrived.
+        let mut position = Position::default();
+        let [five, six, seven] = [5, 6, 7].map(|offset| position.send(offset));
+        assert!(position.drop_record(six));
+        assert!(position.acknowledge(five) && position.acknowledge(seven));
+        position.reached_end(8);
+        assert_eq!((position.safe(), position.in_flight()), (Some(6), 0));
+    }
+
+    #[test]
     fn an_acknowledgement_counts_once() {
         let mut position = Position::default();
-        let first = position.sent(0);
+        let first = position.send(0);
         assert!(position.acknowledge(first));
         assert!(!position.acknowledge(first));
         assert!(!position.acknowledge(first + 9));
@@ -162,9 +204,9 @@ mod tests {
     fn a_log_that_starts_again_is_followed_back() {
         // The topic was recreated: what was read as 100 comes again as 0.
         let mut position = Position::default();
-        let old = position.sent(100);
+        let old = position.send(100);
         position.acknowledge(old);
-        let new = position.sent(0);
+        let new = position.send(0);
         assert_eq!(position.safe(), Some(0));
         position.acknowledge(new);
         assert_eq!(position.safe(), Some(1));
@@ -176,7 +218,7 @@ mod tests {
             first: 0xfe,
             ..Position::default()
         };
-        let sent = [1, 2, 3, 4].map(|offset| position.sent(offset));
+        let sent = [1, 2, 3, 4].map(|offset| position.send(offset));
         assert_eq!(sent.map(|sequence| position.widen(sequence & 0xff, 0xff)), sent);
     }
 
@@ -192,7 +234,7 @@ mod tests {
             let mut records: Vec<(i64, u64, bool)> = Vec::new();
             for step in steps {
                 offset += step;
-                records.push((offset, position.sent(offset), false));
+                records.push((offset, position.send(offset), false));
             }
             for index in order {
                 let index = index.index(records.len());

@@ -10,8 +10,8 @@ use rdkafka::{
 };
 
 use crate::support::{
-    DEADLINE, Member, at, client, create_topic, create_topic_with, eventually, fresh, fresh_topic, source,
-    transactional,
+    DEADLINE, Member, at, client, create_topic, create_topic_with, eventually, fresh, fresh_topic,
+    from_stack, source, transactional,
 };
 
 fn offset(topic: &str, partition: i32, offset: i64, metadata: &[u8]) -> CommitOffset {
@@ -135,7 +135,7 @@ async fn refuses_a_live_group(more: &[(&str, &str)], kind: GroupKind) {
     let (cluster, group, topic) = (source().await, fresh("live"), fresh("live"));
     create_topic(&topic, 2).await;
     let member = Member::join(&group, &topic, more);
-    let described = eventually("a described assignment", async || {
+    let described = eventually("a described assignment", || async {
         let described = cluster.group(&group).await.unwrap();
         (described
             .members
@@ -162,7 +162,7 @@ async fn refuses_a_live_group(more: &[(&str, &str)], kind: GroupKind) {
     assert!(cluster.committed(&group).await.unwrap().is_empty());
 
     drop(member);
-    eventually("an empty group", async || {
+    eventually("an empty group", || async {
         let described = cluster.group(&group).await.unwrap();
         (!described.is_active()).then_some(())
     })
@@ -181,6 +181,9 @@ async fn a_classic_group_with_members_is_active_and_takes_no_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kip_848_group_with_members_is_active_and_takes_no_commit() {
+    if from_stack("KAFKA_VERSION").starts_with("3.") {
+        return; // The protocol is a preview there, and off.
+    }
     let protocol = [("client.id", "the-app"), ("group.protocol", "consumer")];
     refuses_a_live_group(&protocol, GroupKind::Consumer).await;
 }
@@ -222,7 +225,10 @@ async fn offsets_that_a_transaction_holds_are_not_read() {
     assert_eq!(partitions, &[at(&topic, 1)]);
 
     producer.commit_transaction(DEADLINE).unwrap();
-    let committed = eventually("stable offsets", async || cluster.committed(&group).await.ok()).await;
+    let committed = eventually("stable offsets", || async {
+        cluster.committed(&group).await.ok()
+    })
+    .await;
     assert_eq!(committed[&at(&topic, 1)].offset, 8);
     assert_eq!(committed[&at(&topic, 0)].offset, 1);
 }
@@ -245,25 +251,25 @@ async fn thousands_of_partitions_are_committed_and_read() {
     let (cluster, group, topic) = (source().await, fresh("many"), fresh("many"));
     // Small segments' indexes: the logs would else preallocate gigabytes of sparse files.
     let settings = [("segment.index.bytes", "1024"), ("segment.jitter.ms", "0")];
-    create_topic_with(&topic, 2_500, &settings).await;
+    create_topic_with(&topic, 1_000, &settings).await;
     let cluster: Cluster = cluster.with_deadline(Duration::from_mins(1));
-    eventually("all leaders", async || {
-        let all: Vec<_> = (0..2_500).map(|partition| at(&topic, partition)).collect();
+    eventually("all leaders", || async {
+        let all: Vec<_> = (0..1_000).map(|partition| at(&topic, partition)).collect();
         cluster
             .log_starts(&all)
             .await
             .ok()
-            .filter(|starts| starts.len() == 2_500)
+            .filter(|starts| starts.len() == 1_000)
     })
     .await;
-    let offsets: Vec<_> = (0..2_500)
+    let offsets: Vec<_> = (0..1_000)
         .map(|partition| offset(&topic, partition, i64::from(partition), &[b'm'; 400]))
         .collect();
     let results = cluster.commit(&group, &offsets).await.unwrap();
-    assert_eq!(results.len(), 2_500);
+    assert_eq!(results.len(), 1_000);
     assert!(results.values().all(Result::is_ok));
     let committed = cluster.committed(&group).await.unwrap();
-    assert_eq!(committed.len(), 2_500);
+    assert_eq!(committed.len(), 1_000);
     assert!(
         committed
             .iter()

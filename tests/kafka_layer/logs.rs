@@ -22,7 +22,7 @@ async fn an_open_transaction_parts_the_two_ends() {
     assert_eq!(cluster.high_watermarks(&all).await.unwrap()[&here], 15);
 
     open.commit_transaction(DEADLINE).unwrap();
-    eventually("the marker", async || {
+    eventually("the marker", || async {
         (cluster.last_stable_offsets(&all).await.unwrap()[&here] == 16).then_some(())
     })
     .await;
@@ -62,7 +62,7 @@ async fn a_recreated_topic_has_another_id() {
         .delete_topics(&[&topic], &AdminOptions::new())
         .await
         .unwrap();
-    eventually("the topic gone", async || {
+    eventually("the topic gone", || async {
         cluster
             .describe_topics(&names)
             .await
@@ -72,7 +72,7 @@ async fn a_recreated_topic_has_another_id() {
     })
     .await;
     create_topic(&topic, 2).await;
-    let after = eventually("the topic back", async || {
+    let after = eventually("the topic back", || async {
         cluster
             .describe_topics(&names)
             .await

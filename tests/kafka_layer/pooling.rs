@@ -24,7 +24,7 @@ fn polled() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_ask_share_one_connect_and_one_failure() {
     let pool = ClusterPool::new();
-    let clusters = join_all((0..50).map(async |_| pool.get(&plaintext()).await)).await;
+    let clusters = join_all((0..50).map(|_| async { pool.get(&plaintext()).await })).await;
     assert!(clusters.iter().all(Result::is_ok));
     assert_eq!(pool.len(), 1);
 
@@ -77,7 +77,7 @@ async fn a_first_who_gives_up_takes_nobody_down() {
 /// Alone in this process would be exact; beside other tests the count can only be seen to come down.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_client_takes_its_threads_along() {
-    let clusters = join_all((0..30).map(async |_| {
+    let clusters = join_all((0..30).map(|_| async {
         appmigration::kafka::Cluster::connect(&plaintext(), Duration::from_secs(20))
             .await
             .unwrap()
@@ -91,5 +91,5 @@ async fn a_dropped_client_takes_its_threads_along() {
         "closing blocked: {:?}",
         started.elapsed()
     );
-    eventually("threads gone", async || (polled() < 30).then_some(())).await;
+    eventually("threads gone", || async { (polled() < 30).then_some(()) }).await;
 }

@@ -36,7 +36,7 @@ async fn with_transactions() -> appmigration::TopicPartition {
 #[tokio::test(flavor = "multi_thread")]
 async fn gives_committed_records_only_and_ends_in_a_marker() {
     let (cluster, here) = (source().await, with_transactions().await);
-    let end = eventually("the last marker", async || {
+    let end = eventually("the last marker", || async {
         let end = cluster
             .last_stable_offsets(std::slice::from_ref(&here))
             .await
@@ -356,7 +356,7 @@ async fn dropping_the_future_ends_it() {
         .expect_err("it takes 20 s");
     assert!(alive.load(Ordering::Relaxed) > 0);
     let dropped = Instant::now();
-    eventually("the closure dropped", async || {
+    eventually("the closure dropped", || async {
         (Arc::strong_count(&alive) == 1).then_some(())
     })
     .await;

@@ -112,7 +112,7 @@ pub async fn create_topic_with(topic: &str, partitions: i32, settings: &[(&str, 
     // The controller has it; the broker shows it, with leaders, a moment later.
     let cluster = source().await;
     let all: Vec<_> = (0..partitions).map(|partition| at(topic, partition)).collect();
-    eventually("the new topic's leaders", async || {
+    eventually("the new topic's leaders", || async {
         cluster.log_starts(&all).await.ok()
     })
     .await;
@@ -261,14 +261,18 @@ pub fn range(of: &TopicPartition, from: i64, to: i64) -> ScanRange {
     }
 }
 
-/// Waits until `check` gives something.
+/// Waits until `check` gives something; long, since a busy machine creates partitions slowly.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = check().await {
             return found;
         }
-        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        assert!(
+            started.elapsed() < 3 * DEADLINE,
+            "{what}: not within {:?}",
+            3 * DEADLINE
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -56,7 +56,9 @@ fn with_known_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition
             _ => {}
         }
     }
-    let Ok(mut json) = serde_json::to_value(&crd) else { return crd };
+    let Ok(mut json) = serde_json::to_value(&crd) else {
+        return crd;
+    };
     walk(&mut json);
     serde_json::from_value(json).unwrap_or(crd)
 }

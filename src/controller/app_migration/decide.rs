@@ -28,8 +28,8 @@ use super::{
     super::conditions::{Statement, Status},
     existing::Existing,
     rungs::Rungs,
-    seen::{Group, JournalSeen, Mapping, Quiet, Seen},
     scope::Selection,
+    seen::{ClusterIds, Group, JournalSeen, Mapping, Quiet, Seen},
 };
 
 /// Something to be looked at.
@@ -53,6 +53,8 @@ pub enum Look {
     Target,
     /// Whether anything has moved since the plan was computed.
     Unmoved,
+    /// Whether a topic is another one than the plan was made for.
+    Topics,
 }
 
 /// Something to be done.
@@ -105,7 +107,10 @@ pub enum Step {
 pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     let status = object.status.clone().unwrap_or_default();
     if status.completed_at.is_some() {
-        return Step::Rest(Rest { rungs: Rungs::finished(), next: Next::Never });
+        return Step::Rest(Rest {
+            rungs: Rungs::finished(),
+            next: Next::Never,
+        });
     }
     let mut rungs = Rungs::default();
     if object.spec.suspend {
@@ -125,13 +130,23 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     match &seen.replicator {
         None => return Step::Look(Look::Replicator),
         Some(Err((reason, why))) => {
-            rungs.set(ConditionType::ReplicatorReady, Statement::fails(*reason, why.clone()));
-            let next = if reason.is_stalled() { Next::Seldom } else { Next::BackOff };
+            rungs.set(
+                ConditionType::ReplicatorReady,
+                Statement::fails(*reason, why.clone()),
+            );
+            let next = if reason.is_stalled() {
+                Next::Seldom
+            } else {
+                Next::BackOff
+            };
             return rest(rungs, next);
         }
         Some(Ok(replicator)) => {
             let text = format!("K2KReplicator {} is ready", replicator.name);
-            rungs.set(ConditionType::ReplicatorReady, Statement::holds(Reason::Ready, text));
+            rungs.set(
+                ConditionType::ReplicatorReady,
+                Statement::holds(Reason::Ready, text),
+            );
         }
     }
     if !confirmed {
@@ -148,7 +163,10 @@ fn rest(rungs: Rungs, next: Next) -> Step {
 fn invalid(object: &AppMigration) -> Option<String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if name.len() > MAX_NAME_LENGTH {
-        return Some(format!("metadata.name has {} characters, at most {MAX_NAME_LENGTH} are possible", name.len()));
+        return Some(format!(
+            "metadata.name has {} characters, at most {MAX_NAME_LENGTH} are possible",
+            name.len()
+        ));
     }
     if object.spec.quiet_period.is_negative() {
         return Some("spec.quietPeriod is negative".to_owned());
@@ -169,20 +187,37 @@ fn confirmation(object: &AppMigration, confirmed: bool) -> Statement {
     Statement::fails(Reason::AwaitingStopConfirmation, text)
 }
 
-/// A cluster or the API server could not be asked: what hangs on it cannot be judged now.
-fn faulted(seen: &Seen, mut rungs: Rungs, rung: ConditionType) -> Option<Step> {
-    let fault = seen.fault.as_ref()?;
-    if matches!(fault.reason, Reason::SourceTransactionPending | Reason::UncommittedPartitions) {
+/// A cluster could not be asked: what hangs on it cannot be judged now.
+fn faulted(seen: &Seen, rungs: &Rungs, rung: ConditionType, looks: &[Look]) -> Option<Step> {
+    let (_, fault) = seen.fault.as_ref().filter(|(look, _)| looks.contains(look))?;
+    let mut rungs = rungs.clone();
+    if matches!(
+        fault.reason,
+        Reason::SourceTransactionPending | Reason::UncommittedPartitions
+    ) {
         // Not a fault of the cluster but a state of it.
-        let finding = Statement::fails(fault.reason, fault.message.clone());
-        rungs.set(super::rungs::condition_of(fault.reason), finding);
+        rungs.set(
+            super::rungs::condition_of(fault.reason),
+            Statement::fails(fault.reason, fault.message.clone()),
+        );
     } else {
-        let unavailable = matches!(fault.reason, Reason::SourceUnavailable | Reason::TargetUnavailable);
-        let reason = if unavailable { fault.reason } else { Reason::NotJudged };
+        let unavailable = matches!(
+            fault.reason,
+            Reason::SourceUnavailable | Reason::TargetUnavailable
+        );
+        let reason = if unavailable {
+            fault.reason
+        } else {
+            Reason::NotJudged
+        };
         rungs.set(rung, Statement::unknown(reason, fault.message.clone()));
         rungs.ready = Some(Statement::fails(fault.reason, fault.message.clone()));
     }
-    let next = if fault.reason.is_stalled() { Next::Seldom } else { Next::BackOff };
+    let next = if fault.reason.is_stalled() {
+        Next::Seldom
+    } else {
+        Next::BackOff
+    };
     Some(rest(rungs, next))
 }
 
@@ -191,72 +226,131 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         None => return Step::Look(Look::Journal),
         Some(JournalSeen::Conflict(why)) => {
             let conflict = Statement::fails(Reason::PlanConflict, why.clone());
-            return rest(rungs.with(ConditionType::OffsetsCommitted, conflict), Next::Seldom);
+            return rest(
+                rungs.with(ConditionType::OffsetsCommitted, conflict),
+                Next::Seldom,
+            );
         }
         Some(JournalSeen::Ours(journal)) => journal,
     };
-    let changed = journal.snapshot.as_ref().map(|s| s.changed_fields(&object.spec)).unwrap_or_default();
+    let changed = journal
+        .snapshot
+        .as_ref()
+        .map(|s| s.changed_fields(&object.spec))
+        .unwrap_or_default();
     if !changed.is_empty() {
         let text = format!(
             "{} changed after the confirmation: change it back, or delete this object and create a new one",
             changed.join(", ")
         );
-        return rest(rungs.because(Reason::SpecChangedAfterConfirmation, text), Next::Seldom);
+        return rest(
+            rungs.because(Reason::SpecChangedAfterConfirmation, text),
+            Next::Seldom,
+        );
     }
-    if let Some(step) = faulted(seen, rungs.clone(), ConditionType::SourceGroupInactive) {
+    if let Some(step) = faulted(
+        seen,
+        &rungs,
+        ConditionType::SourceGroupInactive,
+        &[Look::Clusters],
+    ) {
         return step;
     }
-    let Some(clusters) = &seen.clusters else { return Step::Look(Look::Clusters) };
+    let Some(clusters) = &seen.clusters else {
+        return Step::Look(Look::Clusters);
+    };
     match &seen.rival {
         None => return Step::Look(Look::Rivals),
-        Some(Some(rival)) => {
+        Some(Err(rival)) => {
             let text = format!(
                 "AppMigration {rival} moves group {} on the same target cluster and was confirmed first; waiting \
                  until it is finished or deleted",
                 object.spec.target_group()
             );
-            return rest(rungs.because(Reason::DuplicateMigration, text), Next::Seldom);
+            return rest(rungs.because(Reason::DuplicateMigration, text), Next::BackOff);
         }
-        Some(None) => {}
+        Some(Ok(())) => {}
     }
-    let Some(plan) = &journal.plan else { return group(object, seen, rungs) };
+    match &journal.plan {
+        None => group(object, seen, rungs),
+        Some(plan) => stored(object, seen, plan, clusters, rungs),
+    }
+}
+
+/// A plan is stored: it holds for the clusters that it was made for, and is finished once its commit began.
+fn stored(object: &AppMigration, seen: &Seen, plan: &Plan, clusters: &ClusterIds, rungs: Rungs) -> Step {
     if let Some(changed) = clusters.differs_from(&plan.made_for) {
-        let text = format!(
-            "{changed}: the stored plan was made for another one; point the K2KReplicator back, or delete this \
-             object and create a new one"
-        );
-        let statement = Statement::fails(Reason::ClusterChanged, text);
-        return rest(passed(rungs).with(ConditionType::OffsetsCommitted, statement), Next::Seldom);
+        return another(rungs, &changed);
     }
-    match &seen.target {
-        None => Step::Look(Look::Target),
-        // Once the commit has begun that plan is finished, whatever becomes of the source.
-        Some(target) if super::existing::begun(plan, &target.committed) => commit(object, seen, plan, passed(rungs)),
-        Some(_) => group(object, seen, rungs),
+    let at_target = passed(rungs.clone());
+    let rung = ConditionType::OffsetsCommitted;
+    if let Some(step) = faulted(seen, &at_target, rung, &[Look::Target, Look::Topics]) {
+        return step;
     }
+    let Some(target) = &seen.target else {
+        return Step::Look(Look::Target);
+    };
+    if !super::existing::begun(object, plan, &target.committed) {
+        return group(object, seen, rungs);
+    }
+    match &seen.topics {
+        None => Step::Look(Look::Topics),
+        Some(Err(changed)) => another(rungs, changed),
+        Some(Ok(())) => commit(object, seen, plan, at_target),
+    }
+}
+
+fn another(rungs: Rungs, changed: &str) -> Step {
+    let text = format!(
+        "{changed}: the stored plan was made for another one; point the K2KReplicator back, or delete this object \
+         and create a new one"
+    );
+    let statement = Statement::fails(Reason::ClusterChanged, text);
+    rest(
+        passed(rungs).with(ConditionType::OffsetsCommitted, statement),
+        Next::Seldom,
+    )
 }
 
 /// The conditions that a stored plan stands for.
 fn passed(rungs: Rungs) -> Rungs {
     rungs
-        .with(ConditionType::SourceGroupInactive, Statement::holds(Reason::Inactive, "the group was stopped when the plan was made"))
-        .with(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, "replication had passed every committed offset"))
-        .with(ConditionType::OffsetsMapped, Statement::holds(Reason::Mapped, "the plan is stored"))
+        .with(
+            ConditionType::SourceGroupInactive,
+            Statement::holds(Reason::Inactive, "the group was stopped when the plan was made"),
+        )
+        .with(
+            ConditionType::ReplicationCaughtUp,
+            Statement::holds(Reason::CaughtUp, "replication had passed every committed offset"),
+        )
+        .with(
+            ConditionType::OffsetsMapped,
+            Statement::holds(Reason::Mapped, "the plan is stored"),
+        )
 }
 
 fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     let rung = ConditionType::SourceGroupInactive;
-    let group = match &seen.group {
-        None => return Step::Look(Look::Group),
-        Some(group) => group,
+    if let Some(step) = faulted(seen, &rungs, rung, &[Look::Group, Look::Quiet]) {
+        return step;
+    }
+    let Some(group) = &seen.group else {
+        return Step::Look(Look::Group);
     };
     match group {
         Group::Unfit(reason, why) => {
-            let next = if reason.is_stalled() { Next::Seldom } else { Next::BackOff };
+            let next = if reason.is_stalled() {
+                Next::Seldom
+            } else {
+                Next::BackOff
+            };
             return rest(rungs.with(rung, Statement::fails(*reason, why.clone())), next);
         }
         Group::Stopped { gone: Some(gone) } => {
-            return rest(rungs.with(rung, Statement::fails(Reason::SourceOffsetsGone, gone.clone())), Next::Seldom);
+            return rest(
+                rungs.with(rung, Statement::fails(Reason::SourceOffsetsGone, gone.clone())),
+                Next::Seldom,
+            );
         }
         Group::Stopped { gone: None } => {}
     }
@@ -265,41 +359,64 @@ fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     }
     match &seen.quiet {
         None => Step::Look(Look::Quiet),
-        Some(Quiet::Moving(why, wait)) => {
-            rest(rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())), Next::After(*wait))
-        }
+        Some(Quiet::Moving(why, wait)) => rest(
+            rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())),
+            Next::After(*wait),
+        ),
         Some(Quiet::Running(wait)) => {
             let text = format!(
                 "no members; its offsets must stand still for {} s (spec.quietPeriod)",
                 std::time::Duration::from(object.spec.quiet_period).as_secs_f64()
             );
-            rest(rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)), Next::After(*wait))
+            rest(
+                rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)),
+                Next::After(*wait),
+            )
         }
         Some(Quiet::Still) => {
-            let text = format!("{} has no members and its offsets stand still", object.spec.consumer_group);
-            mapping(object, seen, rungs.with(rung, Statement::holds(Reason::Inactive, text)))
+            let text = format!(
+                "{} has no members and its offsets stand still",
+                object.spec.consumer_group
+            );
+            mapping(
+                object,
+                seen,
+                rungs.with(rung, Statement::holds(Reason::Inactive, text)),
+            )
         }
     }
 }
 
 fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
-    if let Some(step) = faulted(seen, rungs.clone(), ConditionType::ReplicationCaughtUp) {
+    if let Some(step) = faulted(seen, &rungs, ConditionType::ReplicationCaughtUp, &[Look::Mapping]) {
         return step;
     }
     let stored = seen.stored_plan();
-    // A stored plan holds as long as nothing moved: looked at again rather than computed again.
-    if let Some(plan) = stored.filter(|plan| Some(plan.generation) == object.metadata.generation) {
-        match &seen.unmoved {
-            None => return Step::Look(Look::Unmoved),
-            Some(Ok(())) => return target(object, seen, plan, passed(rungs)),
-            Some(Err(_)) => {}
-        }
-    }
     match &seen.mapping {
-        None => Step::Look(Look::Mapping),
-        Some(Mapping::Blocked(findings)) => blocked(findings, rungs),
-        Some(Mapping::Mapped(plan)) if stored == Some(plan) => target(object, seen, plan, mapped(plan, rungs)),
-        Some(Mapping::Mapped(plan)) => Step::Act(Act::StorePlan, mapped(plan, rungs)),
+        Some(Mapping::Blocked(findings)) => return blocked(findings, rungs),
+        Some(Mapping::Mapped(plan)) => {
+            let rungs = mapped(plan, rungs);
+            if let Some(stored) = stored.filter(|stored| stored.computed_at == plan.computed_at) {
+                return target(object, seen, stored, rungs);
+            }
+            let text = "the plan is stored; the target group is looked at next";
+            let next = Statement::fails(Reason::CommittingOffsets, text);
+            return Step::Act(Act::StorePlan, rungs.with(ConditionType::OffsetsCommitted, next));
+        }
+        None => {}
+    }
+    // A stored plan holds as long as nothing moved and the policies stay: looked at again rather than
+    // computed again.
+    let Some(plan) = stored.filter(|plan| Some(plan.generation) == object.metadata.generation) else {
+        return Step::Look(Look::Mapping);
+    };
+    if let Some(step) = faulted(seen, &rungs, ConditionType::ReplicationCaughtUp, &[Look::Unmoved]) {
+        return step;
+    }
+    match &seen.unmoved {
+        None => Step::Look(Look::Unmoved),
+        Some(Ok(())) => target(object, seen, plan, passed(rungs)),
+        Some(Err(_)) => Step::Look(Look::Mapping),
     }
 }
 
@@ -307,33 +424,49 @@ fn mapped(plan: &Plan, rungs: Rungs) -> Rungs {
     let text = format!("{} target partitions have their position", plan.targets.len());
     let caught_up = "replication has passed every committed offset";
     rungs
-        .with(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, caught_up))
-        .with(ConditionType::OffsetsMapped, Statement::holds(Reason::Mapped, text))
+        .with(
+            ConditionType::ReplicationCaughtUp,
+            Statement::holds(Reason::CaughtUp, caught_up),
+        )
+        .with(
+            ConditionType::OffsetsMapped,
+            Statement::holds(Reason::Mapped, text),
+        )
 }
 
 /// Each finding speaks for the condition that its reason belongs to.
 fn blocked(findings: &[Finding], mut rungs: Rungs) -> Step {
     let stalled = findings.iter().any(|f| f.reason.is_stalled());
     for kind in ConditionType::ALL {
-        let mut of_kind: Vec<&Finding> =
-            findings.iter().filter(|f| super::rungs::condition_of(f.reason) == *kind).collect();
+        let mut of_kind: Vec<&Finding> = findings
+            .iter()
+            .filter(|f| super::rungs::condition_of(f.reason) == *kind)
+            .collect();
         // A stalled one is what the user must mend: it speaks first.
         of_kind.sort_by_key(|f| !f.reason.is_stalled());
         if let Some(first) = of_kind.first() {
-            let same: Vec<&Finding> = of_kind.iter().filter(|f| f.reason == first.reason).copied().collect();
+            let same: Vec<&Finding> = of_kind
+                .iter()
+                .filter(|f| f.reason == first.reason)
+                .copied()
+                .collect();
             rungs.set(*kind, Statement::fails(first.reason, Finding::summarize(&same)));
         }
     }
     let read = !findings.iter().any(|f| super::rungs::is_about_routes(f.reason));
     if read && rungs.get(ConditionType::ReplicationCaughtUp).is_none() {
         let text = "replication has passed every committed offset";
-        rungs.set(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, text));
+        rungs.set(
+            ConditionType::ReplicationCaughtUp,
+            Statement::holds(Reason::CaughtUp, text),
+        );
     }
     rest(rungs, if stalled { Next::Seldom } else { Next::BackOff })
 }
 
 fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step {
-    if let Some(step) = faulted(seen, rungs.clone(), ConditionType::OffsetsCommitted) {
+    let looks = [Look::Target, Look::Unmoved];
+    if let Some(step) = faulted(seen, &rungs, ConditionType::OffsetsCommitted, &looks) {
         return step;
     }
     if seen.target.is_none() {
@@ -348,7 +481,13 @@ fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
         // moved on: the next reconcile computes it again.
         Some(Err(why)) => {
             let text = format!("something moved since the plan was computed, it is computed again: {why}");
-            rest(rungs.with(ConditionType::OffsetsMapped, Statement::fails(Reason::MappingOffsets, text)), Next::BackOff)
+            rest(
+                rungs.with(
+                    ConditionType::OffsetsMapped,
+                    Statement::fails(Reason::MappingOffsets, text),
+                ),
+                Next::BackOff,
+            )
         }
         Some(Ok(())) => commit(object, seen, plan, rungs),
     }
@@ -357,6 +496,9 @@ fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
 /// What on the target stands in the way of the commit.
 fn refused(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: &Rungs) -> Option<Step> {
     let target = seen.target.as_ref()?;
+    if super::existing::settled(object, plan, &target.committed) {
+        return None;
+    }
     let rung = ConditionType::OffsetsCommitted;
     if let Some(active) = &target.active {
         let statement = Statement::fails(Reason::TargetGroupActive, active.clone());
@@ -369,7 +511,7 @@ fn refused(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: &Rungs) -> Op
 }
 
 fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step {
-    if let Some(step) = faulted(seen, rungs.clone(), ConditionType::OffsetsCommitted) {
+    if let Some(step) = faulted(seen, &rungs, ConditionType::OffsetsCommitted, &[Look::Target]) {
         return step;
     }
     if let Some(refused) = refused(object, seen, plan, &rungs) {
@@ -378,21 +520,38 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
     let rung = ConditionType::OffsetsCommitted;
     match &seen.outcome {
         None => {
-            let text = format!("offsets of {} target partitions are being committed", plan.targets.len());
-            Step::Act(Act::Commit, rungs.with(rung, Statement::fails(Reason::CommittingOffsets, text)))
+            let text = format!(
+                "offsets of {} target partitions are being committed",
+                plan.targets.len()
+            );
+            Step::Act(
+                Act::Commit,
+                rungs.with(rung, Statement::fails(Reason::CommittingOffsets, text)),
+            )
         }
         Some(outcome) if outcome.done() => {
-            let text = format!("offsets of {} target partitions were committed and read back", plan.targets.len());
+            let text = format!(
+                "offsets of {} target partitions were committed and read back",
+                plan.targets.len()
+            );
             let mut rungs = rungs.with(rung, Statement::holds(Reason::Committed, text));
             let ready = format!("group {} can be started on the target cluster", plan.target_group);
             rungs.ready = Some(Statement::holds(Reason::Completed, ready));
             rest(rungs, Next::Never)
         }
         Some(outcome) => {
-            let statement = Statement { status: Status::False, reason: outcome.reason(), message: outcome.message() };
+            let statement = Statement {
+                status: Status::False,
+                reason: outcome.reason(),
+                message: outcome.message(),
+            };
             let mut rungs = rungs.with(rung, statement);
             rungs.refused_for_good = outcome.for_good();
-            let next = if outcome.for_good() { Next::Seldom } else { Next::BackOff };
+            let next = if outcome.for_good() {
+                Next::Seldom
+            } else {
+                Next::BackOff
+            };
             rest(rungs, next)
         }
     }

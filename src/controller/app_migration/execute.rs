@@ -23,9 +23,13 @@ use crate::{
 };
 
 use super::{
-    super::{Context, KubeError, fault::{Fault, Side}, within_deadline},
-    decide::Act,
-    existing::Existing,
+    super::{
+        Context, KubeError,
+        fault::{Fault, Side},
+        within_deadline,
+    },
+    decide::{Act, Look},
+    existing::{self, Existing},
     journal::{self, Journal, Snapshot},
     live::Live,
     observe::{self, Owner},
@@ -51,30 +55,48 @@ async fn store_snapshot(live: &mut Live, context: &Context) -> Result<(), KubeEr
     let stable = match observe::last_stable(live).await {
         Ok(stable) => stable,
         Err(fault) => {
-            live.seen.fault = Some(fault);
+            live.seen.fault = Some((Look::Group, fault));
             live.seen.group = None;
             return Ok(());
         }
     };
     let taken_at = Timestamp::now().to_string();
     let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
-    let journal = Journal { snapshot: Some(snapshot), plan: live.seen.stored_plan().cloned() };
+    let journal = Journal {
+        snapshot: Some(snapshot),
+        plan: live.seen.stored_plan().cloned(),
+    };
     store(live, context, journal).await
 }
 
 async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
-    let Some(Mapping::Mapped(plan)) = &live.seen.mapping else { return Ok(()) };
-    let plan = plan.clone();
+    let Some(Mapping::Mapped(plan)) = &live.seen.mapping else {
+        return Ok(());
+    };
+    let plan = Plan::clone(plan);
+    // What was checked was checked for another plan.
+    live.seen.unmoved = None;
     crash_point!("before-journal", live.object);
     // Status never names a plan that the ConfigMap does not hold: the old name goes first.
     if live.object.status.as_ref().is_some_and(|s| s.plan.is_some()) {
         report::write(live, context, |status| status.plan = None).await?;
     }
     let computed_at = plan.computed_at.parse().unwrap_or_else(|_| Timestamp::now());
-    let reference =
-        PlanRef { config_map: journal::name(&live.object), hash: plan.hash(), computed_at: Time(computed_at) };
+    let reference = PlanRef {
+        config_map: journal::name(&live.object),
+        hash: plan.hash(),
+        computed_at: Time(computed_at),
+    };
     let snapshot = live.seen.journal_snapshot().cloned();
-    store(live, context, Journal { snapshot, plan: Some(plan) }).await?;
+    store(
+        live,
+        context,
+        Journal {
+            snapshot,
+            plan: Some(plan),
+        },
+    )
+    .await?;
     if live.seen.own_journal().is_none() {
         return Ok(());
     }
@@ -86,8 +108,23 @@ async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result
 
 /// Announces the commit, commits, reads back.
 async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
-    let Some(mut plan) = live.seen.stored_plan().cloned() else { return Ok(()) };
-    let existing = live.seen.target.as_ref().map(|t| t.committed.clone()).unwrap_or_default();
+    let Some(mut plan) = live.seen.stored_plan().cloned() else {
+        return Ok(());
+    };
+    let existing = live
+        .seen
+        .target
+        .as_ref()
+        .map(|t| t.committed.clone())
+        .unwrap_or_default();
+    if existing::settled(&live.object, &plan, &existing) {
+        let committed = plan.targets.iter().map(TargetPlan::target).collect();
+        live.seen.outcome = Some(Outcome {
+            committed,
+            ..Outcome::default()
+        });
+        return seal(live, context, &plan).await;
+    }
     let kept = Existing::judge(&live.object, &plan, &existing).kept;
     let was = plan.clone();
     for t in &mut plan.targets {
@@ -98,7 +135,15 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     }
     if plan != was {
         let snapshot = live.seen.journal_snapshot().cloned();
-        store(live, context, Journal { snapshot, plan: Some(plan.clone()) }).await?;
+        store(
+            live,
+            context,
+            Journal {
+                snapshot,
+                plan: Some(plan.clone()),
+            },
+        )
+        .await?;
     }
     if live.seen.own_journal().is_none() {
         return Ok(());
@@ -110,7 +155,7 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     crash_point!("after-commit", live.object);
     match outcome {
         Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
-        Err(fault) => live.seen.fault = Some(fault),
+        Err(fault) => live.seen.fault = Some((Look::Target, fault)),
     }
     if live.seen.outcome.as_ref().is_some_and(Outcome::done) {
         seal(live, context, &plan).await?;
@@ -124,15 +169,23 @@ async fn commit_offsets(
     plan: &Plan,
     existing: &BTreeMap<TopicPartition, crate::kafka::Committed>,
 ) -> Result<Outcome, Fault> {
-    let Some(clusters) = &live.clusters else { return Ok(Outcome::default()) };
+    let Some(clusters) = &live.clusters else {
+        return Ok(Outcome::default());
+    };
     let there = |t: &TargetPlan| {
-        existing.get(&t.target()).is_some_and(|c| c.offset == t.position.0 && c.metadata == t.metadata)
+        existing
+            .get(&t.target())
+            .is_some_and(|c| c.offset == t.position.0 && c.metadata == t.metadata)
     };
     let offsets: Vec<CommitOffset> = plan
         .targets
         .iter()
         .filter(|t| t.kept.is_none() && !there(t))
-        .map(|t| CommitOffset { partition: t.target(), offset: t.position.0, metadata: t.metadata.clone() })
+        .map(|t| CommitOffset {
+            partition: t.target(),
+            offset: t.position.0,
+            metadata: t.metadata.clone(),
+        })
         .collect();
     let mut outcome = Outcome::default();
     if offsets.is_empty() {
@@ -152,7 +205,9 @@ async fn commit_offsets(
             Err(KafkaError::GroupActive { reason, .. }) => {
                 outcome.active = Some(format!("the target group has members: {reason}"));
             }
-            Err(error @ KafkaError::MetadataTooLarge { .. }) => outcome.refused.push((partition, error.to_string())),
+            Err(error @ KafkaError::MetadataTooLarge { .. }) => {
+                outcome.refused.push((partition, error.to_string()));
+            }
             Err(error) => outcome.failed.push((partition, error.to_string())),
         }
     }
@@ -161,12 +216,16 @@ async fn commit_offsets(
 
 /// Law 5: success is what the target says when it is asked again.
 async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
-    let Some(clusters) = &live.clusters else { return outcome };
+    let Some(clusters) = &live.clusters else {
+        return outcome;
+    };
     let there = match clusters.target.committed(&plan.target_group).await {
         Ok(there) => there,
         Err(error) => {
             let unread = plan.targets.iter().take(1);
-            outcome.failed.extend(unread.map(|t| (t.target(), format!("offsets could not be read back: {error}"))));
+            outcome
+                .failed
+                .extend(unread.map(|t| (t.target(), format!("offsets could not be read back: {error}"))));
             return outcome;
         }
     };
@@ -175,7 +234,12 @@ async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
         let found = there.get(&target).map(|c| c.offset);
         if found == Some(t.final_offset().0) {
             outcome.committed.push(target);
-        } else if !outcome.refused.iter().chain(&outcome.failed).any(|(failed, _)| *failed == target) {
+        } else if !outcome
+            .refused
+            .iter()
+            .chain(&outcome.failed)
+            .any(|(failed, _)| *failed == target)
+        {
             let found = found.map_or("none".to_owned(), |o| o.to_string());
             let why = format!("offset {} was committed, {found} was read back", t.final_offset());
             outcome.failed.push((target, why));
@@ -199,15 +263,17 @@ async fn store(live: &mut Live, context: &Context, journal: Journal) -> Result<(
             return Ok(());
         }
     }
-    live.seen.journal = Some(JournalSeen::Ours(journal));
+    live.seen.journal = Some(JournalSeen::Ours(Box::new(journal)));
     Ok(())
 }
 
 /// Creates or replaces one ConfigMap. One of a former object is deleted first; one of somebody else's is left
 /// alone.
 async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Option<String>, KubeError> {
-    let api: Api<ConfigMap> =
-        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    let api: Api<ConfigMap> = Api::namespaced(
+        context.client.clone(),
+        &live.object.namespace().unwrap_or_default(),
+    );
     let name = map.name_any();
     if let Some(found) = within_deadline(api.get_opt(&name)).await? {
         match observe::owner(&live.object, &found) {
@@ -221,7 +287,10 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
                     uid: found.metadata.uid.clone(),
                     resource_version: found.metadata.resource_version.clone(),
                 };
-                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+                let params = DeleteParams {
+                    preconditions: Some(preconditions),
+                    ..DeleteParams::default()
+                };
                 within_deadline(api.delete(&name, &params)).await?;
             }
             Owner::Other => {
@@ -239,13 +308,22 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
 /// Makes the committed plan immutable.
 async fn seal(live: &Live, context: &Context, plan: &Plan) -> Result<(), KubeError> {
     let snapshot = live.seen.journal_snapshot().cloned();
-    let journal = Journal { snapshot, plan: Some(plan.clone()) };
-    let Ok(maps) = journal::encode(&live.object, &journal) else { return Ok(()) };
-    let api: Api<ConfigMap> =
-        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    let journal = Journal {
+        snapshot,
+        plan: Some(plan.clone()),
+    };
+    let Ok(maps) = journal::encode(&live.object, &journal) else {
+        return Ok(());
+    };
+    let api: Api<ConfigMap> = Api::namespaced(
+        context.client.clone(),
+        &live.object.namespace().unwrap_or_default(),
+    );
     for map in maps {
         let name = map.name_any();
-        let Some(mut found) = within_deadline(api.get_opt(&name)).await? else { continue };
+        let Some(mut found) = within_deadline(api.get_opt(&name)).await? else {
+            continue;
+        };
         if found.immutable != Some(true) {
             found.immutable = Some(true);
             within_deadline(api.replace(&name, &PostParams::default(), &found)).await?;

@@ -29,14 +29,24 @@ pub struct Existing {
 
 impl Existing {
     /// Judges the group's offsets on the target.
-    pub fn judge(object: &AppMigration, plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> Self {
+    pub fn judge(
+        object: &AppMigration,
+        plan: &Plan,
+        committed: &BTreeMap<TopicPartition, Committed>,
+    ) -> Self {
         let policy = object.spec.policies.existing_target_offsets;
         let uid = object.uid().unwrap_or_default();
         let may_rewind = object.annotations().get(ALLOW_REWIND_ANNOTATION) == Some(&uid);
-        let mut judged = Self { policy, uid, ..Self::default() };
+        let mut judged = Self {
+            policy,
+            uid,
+            ..Self::default()
+        };
         for t in &plan.targets {
             let target = t.target();
-            let Some(existing) = committed.get(&target).map(|c| c.offset) else { continue };
+            let Some(existing) = committed.get(&target).map(|c| c.offset) else {
+                continue;
+            };
             // Equal offsets are as good as our own: a second run after a crash is harmless.
             if existing == t.position.0 {
                 continue;
@@ -69,7 +79,11 @@ impl Existing {
             .map(|(t, existing, position)| format!("{t} has {existing}, the plan {position}"))
             .collect();
         let more = self.conflicts.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         let way_out = if self.policy == ExistingTargetOffsets::Overwrite {
             format!(
                 "Overwrite would move the group back; annotate the object with {ALLOW_REWIND_ANNOTATION}={} if that \
@@ -80,13 +94,34 @@ impl Existing {
             "set policies.existingTargetOffsets to Forward or Overwrite, or delete the group's offsets on the target"
                 .to_owned()
         };
-        Some(format!("the target group has offsets already: {}{more}; {way_out}", listed.join(", ")))
+        Some(format!(
+            "the target group has offsets already: {}{more}; {way_out}",
+            listed.join(", ")
+        ))
     }
 }
 
 /// Whether the commit of `plan` has begun: it was announced in the journal, and the target shows some of it.
 /// Announced alone it may have died with the operator before anything was sent.
-pub fn begun(plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
-    let planned = |t: &TargetPlan| committed.get(&t.target()).is_some_and(|c| c.offset == t.position.0);
-    plan.commit_begun_at.is_some() && plan.targets.iter().filter(|t| t.kept.is_none()).any(planned)
+pub fn begun(object: &AppMigration, plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
+    plan.commit_begun_at.is_some() && own(plan).any(|t| arrived(object, t, committed))
+}
+
+/// Whether all of it has arrived: nothing is left to commit, even where the application has started on the
+/// target since and moved on.
+pub fn settled(object: &AppMigration, plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
+    plan.commit_begun_at.is_some() && own(plan).all(|t| arrived(object, t, committed))
+}
+
+fn own(plan: &Plan) -> impl Iterator<Item = &TargetPlan> {
+    plan.targets.iter().filter(|t| t.kept.is_none())
+}
+
+/// Whether the target shows this partition's commit. An offset ahead of it does too, as one that had been
+/// there before would have kept the commit from being announced; but not where the policy overwrites those.
+fn arrived(object: &AppMigration, t: &TargetPlan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
+    let overwrites = object.spec.policies.existing_target_offsets == ExistingTargetOffsets::Overwrite;
+    committed
+        .get(&t.target())
+        .is_some_and(|c| c.offset == t.position.0 || (!overwrites && c.offset > t.position.0))
 }

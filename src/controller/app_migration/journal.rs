@@ -68,7 +68,10 @@ pub struct Topics {
 
 impl From<&TopicSelection> for Topics {
     fn from(topics: &TopicSelection) -> Self {
-        Self { include: topics.include.clone(), exclude: topics.exclude.clone() }
+        Self {
+            include: topics.include.clone(),
+            exclude: topics.exclude.clone(),
+        }
     }
 }
 
@@ -125,8 +128,14 @@ impl Snapshot {
         };
         check(self.replicator != spec.replicator_ref.name, "spec.replicatorRef");
         check(self.group != spec.consumer_group, "spec.consumerGroup");
-        check(self.target_group != spec.target_group(), "spec.targetConsumerGroup");
-        check(self.topics != spec.topics.as_ref().map(Topics::from), "spec.topics");
+        check(
+            self.target_group != spec.target_group(),
+            "spec.targetConsumerGroup",
+        );
+        check(
+            self.topics != spec.topics.as_ref().map(Topics::from),
+            "spec.topics",
+        );
         changed
     }
 
@@ -180,21 +189,35 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
     let name = name(object);
     let unreadable = |file| {
         let name = name.clone();
-        move |error: serde_json::Error| JournalError::Unreadable { name, file, why: error.to_string() }
+        move |error: serde_json::Error| JournalError::Unreadable {
+            name,
+            file,
+            why: error.to_string(),
+        }
     };
     let mut files = BTreeMap::new();
     if let Some(snapshot) = &journal.snapshot {
-        files.insert(SNAPSHOT_FILE, serde_json::to_vec_pretty(snapshot).map_err(unreadable(SNAPSHOT_FILE))?);
+        files.insert(
+            SNAPSHOT_FILE,
+            serde_json::to_vec_pretty(snapshot).map_err(unreadable(SNAPSHOT_FILE))?,
+        );
     }
     if let Some(plan) = &journal.plan {
-        files.insert(PLAN_FILE, serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?);
+        files.insert(
+            PLAN_FILE,
+            serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?,
+        );
         files.insert(OFFSETS_FILE, plan.offsets_csv().into_bytes());
     }
     let size: usize = files.values().map(Vec::len).sum();
     if size <= COMPRESS_ABOVE {
-        let text = |(file, bytes): (&str, Vec<u8>)| (file.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+        let text =
+            |(file, bytes): (&str, Vec<u8>)| (file.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         let data = files.into_iter().map(text).collect();
-        return Ok(vec![ConfigMap { data: Some(data), ..config_map(object, &name) }]);
+        return Ok(vec![ConfigMap {
+            data: Some(data),
+            ..config_map(object, &name)
+        }]);
     }
     Ok(split(object, &name, files))
 }
@@ -230,7 +253,9 @@ fn split(object: &AppMigration, name: &str, files: BTreeMap<&'static str, Vec<u8
 /// The names of the further parts that the first ConfigMap lists.
 pub fn part_names(first: &ConfigMap) -> Vec<String> {
     let index = first.data.as_ref().and_then(|d| d.get(INDEX_FILE));
-    let index: BTreeMap<String, String> = index.and_then(|i| serde_json::from_str(i).ok()).unwrap_or_default();
+    let index: BTreeMap<String, String> = index
+        .and_then(|i| serde_json::from_str(i).ok())
+        .unwrap_or_default();
     let names: std::collections::BTreeSet<String> = index.into_values().collect();
     names.into_iter().collect()
 }
@@ -253,8 +278,15 @@ pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, Journal
             return Ok(None);
         }
         chunks.sort_by_key(|(n, _)| *n);
-        let packed: Vec<u8> = chunks.into_iter().flat_map(|(_, bytes)| bytes.0.iter().copied()).collect();
-        let why = |error: std::io::Error| JournalError::Unreadable { name: name.clone(), file, why: error.to_string() };
+        let packed: Vec<u8> = chunks
+            .into_iter()
+            .flat_map(|(_, bytes)| bytes.0.iter().copied())
+            .collect();
+        let why = |error: std::io::Error| JournalError::Unreadable {
+            name: name.clone(),
+            file,
+            why: error.to_string(),
+        };
         gunzip(&packed).map(Some).map_err(why)
     };
     let unreadable = |file, error: &serde_json::Error| JournalError::Unreadable {
@@ -312,6 +344,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    GzDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut unpacked)?;
+    GzDecoder::new(bytes)
+        .take(MAX_UNPACKED)
+        .read_to_end(&mut unpacked)?;
     Ok(unpacked)
 }

@@ -14,18 +14,28 @@ mod rungs;
 mod scope;
 mod seen;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectRef};
 
 use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
 
 use super::{Context, KubeError, pace};
-use decide::{Next, Step, decide};
+use decide::{Next, Rest, Step, decide};
 use live::Live;
+use rungs::Rungs;
 
 pub use quiet::QuietWatch;
 
+/// Longest delay between two looks at an object that waits for something that may happen at any time.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An object is looked at for at most one part in so many of the time.
+const SHARE: u32 = 10;
+/// But that alone never makes it wait for longer.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// More steps than any way down the ladder takes.
 const MAX_STEPS: usize = 64;
 
@@ -40,6 +50,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
+    let started = Instant::now();
     let mut live = Live::new(Arc::unwrap_or_clone(object));
     for _ in 0..MAX_STEPS {
         match decide(&live.object, &live.seen) {
@@ -47,12 +58,16 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
             Step::Rest(rest) => {
                 report::rest(&mut live, &context, &rest.rungs).await?;
-                return Ok(schedule(rest.next, &uid, &context));
+                return Ok(schedule(&rest, &uid, &context, started.elapsed()));
             }
         }
     }
     tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
-    Ok(schedule(Next::BackOff, &uid, &context))
+    let rest = Rest {
+        rungs: Rungs::default(),
+        next: Next::BackOff,
+    };
+    Ok(schedule(&rest, &uid, &context, started.elapsed()))
 }
 
 /// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator.
@@ -61,8 +76,16 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
     let reference =
         ObjectRef::new(&object.spec.replicator_ref.name).within(&object.namespace().unwrap_or_default());
     let replicator = context.replicators.get(&reference).map(|r| {
-        let ready = r.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
-        (r.uid(), r.metadata.generation, ready.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation)))
+        let ready = r
+            .status
+            .as_ref()
+            .and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
+        (
+            r.uid(),
+            r.metadata.generation,
+            ready.map(|c| (c.status.clone(), c.reason.clone(), c.observed_generation)),
+            r.status.as_ref().and_then(|s| s.summary),
+        )
     });
     format!(
         "{:?} {} {} {replicator:?}",
@@ -72,16 +95,29 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
     )
 }
 
-fn schedule(next: Next, uid: &str, context: &Context) -> Action {
+/// When the object is looked at next. A look that took long is not repeated soon.
+fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action {
     let options = &context.options;
     let now = Instant::now();
-    let delay = match next {
+    let delay = match rest.next {
         Next::Never => {
             context.forget(uid);
             return Action::await_change();
         }
         Next::After(delay) => context.pace(uid, |pace| pace.after(delay, now)),
-        Next::BackOff => context.pace(uid, |pace| pace.back_off(options.backoff_max, pace::jitter(), now)),
+        Next::BackOff => {
+            let error = rest.rungs.ready().reason.is_error();
+            let cap = if error {
+                options.backoff_max
+            } else {
+                options.backoff_max.min(LONGEST_WAIT)
+            };
+            let pause = (took * SHARE).min(LONGEST_PAUSE);
+            context.pace(uid, |pace| {
+                let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
+                pace.due_after(delay, now)
+            })
+        }
         Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
     };
     Action::requeue(delay)

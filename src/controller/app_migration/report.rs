@@ -16,7 +16,7 @@ use crate::{
 use super::{
     super::{
         Context, KubeError,
-        conditions::{self, Statement, Status},
+        conditions::{self, Status},
         within_deadline,
     },
     live::Live,
@@ -26,7 +26,10 @@ use super::{
 
 /// Writes the end of a reconcile.
 pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
-    let completed = rungs.ready.as_ref().is_some_and(|r| r.reason == Reason::Completed);
+    let completed = rungs
+        .ready
+        .as_ref()
+        .is_some_and(|r| r.reason == Reason::Completed);
     if completed {
         crash_point!("before-report", live.object);
     }
@@ -51,7 +54,9 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
         migration = %object.name_any(), namespace = object.namespace(), generation = object.metadata.generation,
         reason = %ready.reason, message = ready.message, "migration"
     );
-    context.tell(object, warning, ready.reason, "Migrate", &ready.message).await;
+    context
+        .tell(object, warning, ready.reason, "Migrate", &ready.message)
+        .await;
     Ok(())
 }
 
@@ -98,9 +103,14 @@ pub async fn write_with(
 }
 
 async fn replace(live: &mut Live, context: &Context, status: AppMigrationStatus) -> Result<(), KubeError> {
-    let api: Api<AppMigration> =
-        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
-    let object = AppMigration { status: Some(status), ..live.object.clone() };
+    let api: Api<AppMigration> = Api::namespaced(
+        context.client.clone(),
+        &live.object.namespace().unwrap_or_default(),
+    );
+    let object = AppMigration {
+        status: Some(status),
+        ..live.object.clone()
+    };
     live.object =
         within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
     Ok(())
@@ -122,48 +132,67 @@ fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: Option<i64>
             conditions::set(list, kind, &statement, generation, now);
         }
     }
-    conditions::set(list, ConditionType::Ready, &ready, generation, now);
-    conditions::remove(list, ConditionType::Reconciling);
-    let stalled = rungs.is_stalled(&ready);
-    if ready.status == Status::True || rungs.suspended || !stalled {
-        conditions::remove(&mut status.conditions, ConditionType::Stalled);
-    }
-    if ready.status == Status::True || rungs.suspended {
-        return;
-    }
-    if stalled {
-        let statement = Statement::holds(ready.reason, ready.message);
-        conditions::set(&mut status.conditions, ConditionType::Stalled, &statement, generation, now);
+    let progress = if ready.status == Status::True || rungs.suspended {
+        None
+    } else if rungs.is_stalled(&ready) {
+        Some(ConditionType::Stalled)
     } else {
-        let reason = if ready.reason.is_error() { Reason::ProgressingWithRetry } else { Reason::Progressing };
-        let statement = Statement::holds(reason, ready.message);
-        conditions::set(&mut status.conditions, ConditionType::Reconciling, &statement, generation, now);
-    }
+        Some(ConditionType::Reconciling)
+    };
+    conditions::set_ready(list, &ready, progress, generation, now);
 }
 
 /// The counts of the plan in hand.
 fn summary(live: &Live) -> Option<Summary> {
-    let plan = match (&live.seen.mapping, live.seen.stored_plan()) {
-        (_, Some(plan)) | (Some(Mapping::Mapped(plan)), None) => plan,
-        _ => return None,
+    let computed = match &live.seen.mapping {
+        Some(Mapping::Mapped(plan)) => Some(plan.as_ref()),
+        _ => None,
     };
-    let committed: BTreeSet<_> = live.seen.outcome.as_ref().map(|o| o.committed.iter().collect()).unwrap_or_default();
-    let before = live.object.status.as_ref().and_then(|s| s.summary.as_ref()).map_or(0, |s| s.committed);
-    Some(count(plan, |t| committed.contains(&t.target()), live.seen.outcome.is_none().then_some(before)))
+    let plan = live.seen.stored_plan().or(computed)?;
+    let committed: BTreeSet<_> = live
+        .seen
+        .outcome
+        .as_ref()
+        .map(|o| o.committed.iter().collect())
+        .unwrap_or_default();
+    let before = live
+        .object
+        .status
+        .as_ref()
+        .and_then(|s| s.summary.as_ref())
+        .map_or(0, |s| s.committed);
+    Some(count(
+        plan,
+        |t| committed.contains(&t.target()),
+        live.seen.outcome.is_none().then_some(before),
+    ))
 }
 
 /// Counts by source partition. `known` is how many are committed, where it was not looked at now.
 fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<u32>) -> Summary {
-    let rows = || plan.targets.iter().flat_map(|t| t.sources.iter().map(move |row| (t, row)));
-    let partitions: BTreeSet<(&str, i32)> = rows().map(|(_, row)| (row.topic.as_str(), row.partition)).collect();
+    let rows = || {
+        plan.targets
+            .iter()
+            .flat_map(|t| t.sources.iter().map(move |row| (t, row)))
+    };
+    let partitions: BTreeSet<(&str, i32)> = rows()
+        .map(|(_, row)| (row.topic.as_str(), row.partition))
+        .collect();
     let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| *topic).collect();
     let of = |q: &(&str, i32)| {
         let (topic, partition) = *q;
-        rows().filter(move |(_, row)| row.topic == topic && row.partition == partition).collect::<Vec<_>>()
+        rows()
+            .filter(move |(_, row)| row.topic == topic && row.partition == partition)
+            .collect::<Vec<_>>()
     };
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let by_source: Vec<Vec<_>> = partitions.iter().map(of).collect();
-    let committed = number(by_source.iter().filter(|rows| rows.iter().all(|(t, _)| is_committed(t))).count());
+    let committed = number(
+        by_source
+            .iter()
+            .filter(|rows| rows.iter().all(|(t, _)| is_committed(t)))
+            .count(),
+    );
     let committed = known.unwrap_or(committed);
     let total = number(partitions.len());
     Summary {
@@ -171,9 +200,18 @@ fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<
         partitions: total,
         committed,
         progress: format!("{committed}/{total}"),
-        exact: number(by_source.iter().filter(|rows| rows.iter().all(|(_, row)| row.exact)).count()),
+        exact: number(
+            by_source
+                .iter()
+                .filter(|rows| rows.iter().all(|(_, row)| row.exact))
+                .count(),
+        ),
         reread: rows().map(|(_, row)| row.reread).sum(),
-        gaps: by_source.iter().filter_map(|rows| rows.first()).map(|(_, row)| row.gap).sum(),
+        gaps: by_source
+            .iter()
+            .filter_map(|rows| rows.first())
+            .map(|(_, row)| row.gap)
+            .sum(),
         natives_skipped: plan.targets.iter().map(|t| t.natives_skipped).sum(),
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     super::{fault::Fault, replicator::Replicator},
+    decide::Look,
     journal::{Journal, Snapshot},
 };
 
@@ -25,11 +26,11 @@ pub struct Seen {
     /// The journal.
     pub journal: Option<JournalSeen>,
     /// What kept the last look from being made.
-    pub fault: Option<Fault>,
+    pub fault: Option<(Look, Fault)>,
     /// Who the two clusters are.
     pub clusters: Option<ClusterIds>,
-    /// The migration that goes first, if any does.
-    pub rival: Option<Option<String>>,
+    /// Whether no other migration goes first, or which does.
+    pub rival: Option<Result<(), String>>,
     /// The group on the source.
     pub group: Option<Group>,
     /// Whether its offsets stand still.
@@ -40,6 +41,8 @@ pub struct Seen {
     pub mapping: Option<Mapping>,
     /// The group on the target.
     pub target: Option<Target>,
+    /// Whether the topics are those that the stored plan was made for, or what differs.
+    pub topics: Option<Result<(), String>>,
     /// Whether nothing has moved since the plan was computed, or what has.
     pub unmoved: Option<Result<(), String>>,
     /// How the commit went.
@@ -70,7 +73,7 @@ impl Seen {
 #[derive(Debug)]
 pub enum JournalSeen {
     /// Not there yet, of a former object, or our own.
-    Ours(Journal),
+    Ours(Box<Journal>),
     /// Somebody else's, or altered; the text says which.
     Conflict(String),
 }
@@ -141,7 +144,7 @@ pub enum Mapping {
     /// What stands in the way.
     Blocked(Vec<Finding>),
     /// The plan.
-    Mapped(Plan),
+    Mapped(Box<Plan>),
 }
 
 /// The group on the target.
@@ -179,15 +182,28 @@ impl Outcome {
 
     /// The condition's reason.
     pub fn reason(&self) -> Reason {
-        if self.active.is_some() { Reason::TargetGroupActive } else { Reason::CommitFailed }
+        if self.active.is_some() {
+            Reason::TargetGroupActive
+        } else {
+            Reason::CommitFailed
+        }
     }
 
     /// The condition's message: names exactly which partitions were not committed.
     pub fn message(&self) -> String {
         let mut all: Vec<String> = self.active.iter().cloned().collect();
-        all.extend(self.refused.iter().chain(&self.failed).take(10).map(|(t, why)| format!("{t}: {why}")));
+        all.extend(
+            self.refused
+                .iter()
+                .chain(&self.failed)
+                .take(10)
+                .map(|(t, why)| format!("{t}: {why}")),
+        );
         let failed = self.refused.len() + self.failed.len();
         let committed = self.committed.len();
-        format!("{}; {committed} partitions are committed, {failed} are not", all.join("; "))
+        format!(
+            "{}; {committed} partitions are committed, {failed} are not",
+            all.join("; ")
+        )
     }
 }

@@ -15,7 +15,9 @@ use super::{
     Context, KubeError,
     conditions::{self, Statement, Status},
     fault::{Fault, Side},
-    pace, replicator::Replicator, within_deadline,
+    pace,
+    replicator::Replicator,
+    within_deadline,
 };
 
 /// What was seen of a usable replicator.
@@ -50,11 +52,19 @@ pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Res
 async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
     let replicator = Replicator::new(object).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
     let namespace = object.namespace().unwrap_or_default();
-    let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
-    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
+    let source = context
+        .cluster(&namespace, Side::Source, &replicator.source.cluster)
+        .await?;
+    let target = context
+        .cluster(&namespace, Side::Target, &replicator.target)
+        .await?;
     let on_source = |error| Fault::kafka(Side::Source, &error);
     let on_target = |error| Fault::kafka(Side::Target, &error);
-    context.note_target(&namespace, &replicator.name, &target.current_id().await.map_err(on_target)?);
+    context.note_target(
+        &namespace,
+        &replicator.name,
+        &target.current_id().await.map_err(on_target)?,
+    );
     // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
     let named = literal_topics(object);
     source.describe_topics(&named).await.map_err(on_source)?;
@@ -64,11 +74,15 @@ async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Faul
     let topics = source.topics().await.map_err(on_source)?;
     let routed = replicator.routes.resolve(topics.keys().map(String::as_str));
     let wanted = routed.values().map(|route| route.topic.clone());
-    let wanted: std::collections::BTreeSet<String> = wanted.chain(targets_of(&replicator.routes, &named)).collect();
+    let wanted: std::collections::BTreeSet<String> =
+        wanted.chain(targets_of(&replicator.routes, &named)).collect();
     let wanted: Vec<String> = wanted.into_iter().collect();
     let there = target.describe_topics(&wanted).await.map_err(on_target)?;
-    let missing: Vec<String> =
-        routed.iter().filter(|(_, route)| !there.contains_key(&route.topic)).map(|(t, _)| t.clone()).collect();
+    let missing: Vec<String> = routed
+        .iter()
+        .filter(|(_, route)| !there.contains_key(&route.topic))
+        .map(|(t, _)| t.clone())
+        .collect();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = K2KReplicatorSummary {
         topics: count(routed.len()),
@@ -80,31 +94,55 @@ async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Faul
 
 /// Topics that the routes name outright, without any pattern.
 fn literal_topics(object: &K2KReplicator) -> Vec<String> {
-    let patterns = object.spec.replication.iter().flatten().flat_map(|entry| &entry.topics);
-    let literal = |p: &&String| p.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let patterns = object
+        .spec
+        .replication
+        .iter()
+        .flatten()
+        .flat_map(|entry| &entry.topics);
+    let literal = |p: &&String| {
+        p.chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    };
     patterns.filter(literal).cloned().collect()
 }
 
 fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
-    topics.iter().filter_map(|topic| routes.route(topic)).map(|route| route.topic).collect()
+    topics
+        .iter()
+        .filter_map(|topic| routes.route(topic))
+        .map(|route| route.topic)
+        .collect()
 }
 
 fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
         Ok(Seen { summary, missing }) => {
-            let mut text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
-            if !missing.is_empty() {
-                let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
-                let more = if missing.len() > names.len() { ", …" } else { "" };
-                text += &format!("; the target lacks the topics of {}: {}{more}", missing.len(), names.join(", "));
-            }
+            let text = format!(
+                "{} topics with {} partitions are routed",
+                summary.topics, summary.partitions
+            );
+            let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
+            let more = if missing.len() > names.len() { ", …" } else { "" };
+            let text = match names.len() {
+                0 => text,
+                _ => format!(
+                    "{text}; the target lacks the topics of {}: {}{more}",
+                    missing.len(),
+                    names.join(", ")
+                ),
+            };
             Statement::holds(Reason::Ready, text)
         }
     }
 }
 
-async fn report(object: &K2KReplicator, context: &Context, seen: &Result<Seen, Fault>) -> Result<(), KubeError> {
+async fn report(
+    object: &K2KReplicator,
+    context: &Context,
+    seen: &Result<Seen, Fault>,
+) -> Result<(), KubeError> {
     let generation = object.metadata.generation;
     let ready = statement(seen);
     let mut status = object.status.clone().unwrap_or_default();
@@ -124,27 +162,27 @@ async fn report(object: &K2KReplicator, context: &Context, seen: &Result<Seen, F
     let told = conditions::find(&before.conditions, ConditionType::Ready);
     if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
         tracing::info!(replicator = %object.name_any(), namespace = object.namespace(), reason = %ready.reason, message = ready.message, "replicator");
-        context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
+        context
+            .tell(
+                &object,
+                ready.status != Status::True,
+                ready.reason,
+                "Check",
+                &ready.message,
+            )
+            .await;
     }
     Ok(())
 }
 
 fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {
     let now = Timestamp::now();
-    let conditions = &mut status.conditions;
-    conditions::set(conditions, ConditionType::Ready, ready, generation, now);
-    conditions::remove(conditions, ConditionType::Reconciling);
-    if ready.status == Status::True || !ready.reason.is_stalled() {
-        conditions::remove(conditions, ConditionType::Stalled);
-    }
-    if ready.status == Status::True {
-        return;
-    }
-    if ready.reason.is_stalled() {
-        let stalled = Statement::holds(ready.reason, ready.message.clone());
-        conditions::set(conditions, ConditionType::Stalled, &stalled, generation, now);
+    let progress = if ready.status == Status::True {
+        None
+    } else if ready.reason.is_stalled() {
+        Some(ConditionType::Stalled)
     } else {
-        let retrying = Statement::holds(Reason::ProgressingWithRetry, ready.message.clone());
-        conditions::set(conditions, ConditionType::Reconciling, &retrying, generation, now);
-    }
+        Some(ConditionType::Reconciling)
+    };
+    conditions::set_ready(&mut status.conditions, ready, progress, generation, now);
 }

@@ -55,8 +55,12 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         })
     }
 
-    /// Subscribes to these topics; the assignment comes as an event.
+    /// Subscribes to these topics; the assignment comes as an event. To none: leaves the group.
     pub(in crate::kafka) fn subscribe(&self, topics: &[&str]) -> Result<(), Failure> {
+        if topics.is_empty() {
+            self.consumer.unsubscribe();
+            return Ok(());
+        }
         self.consumer.subscribe(topics).map_err(|error| Failure::Call {
             code: code::INVALID_ARGUMENT,
             reason: error.to_string(),
@@ -87,7 +91,9 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         for partition in partitions {
             list.push(partition, i64::from(sys::RD_KAFKA_OFFSET_INVALID), &[])?;
         }
-        self.forward_all(partitions)?;
+        partitions
+            .iter()
+            .try_for_each(|partition| self.forward(partition))?;
         // SAFETY: client and list are valid; the list is copied.
         match unsafe { rd_kafka_assign(self.client(), list.ptr()) } {
             0 => Ok(()),
@@ -132,17 +138,10 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         }
     }
 
-    /// Forwards again. A fetcher that is being stopped on the client's own thread clears the forwarding of
-    /// its partition, also one that was made for the next assignment already; records then wait unseen.
-    pub(in crate::kafka) fn forward_all(&self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        partitions
-            .iter()
-            .try_for_each(|partition| self.forward(partition))
-    }
-
     /// Lets the partition's records arrive on the record queue. An application's own forwarding outlasts the
     /// one that `rd_kafka_assign` makes (`rd_kafka_toppar_op_fetch_start`), so that it can be done before the
-    /// first record is fetched. It must be done for each assignment.
+    /// first record is fetched. A fetcher that stops clears it, so it must be done for each assignment, and
+    /// not before the fetchers of the one before have stopped, as they have when the next one comes.
     fn forward(&self, partition: &TopicPartition) -> Result<(), Failure> {
         let topic = c_string(&partition.topic)?;
         // SAFETY: the client is valid; the queue is a reference of ours, given back by `Queue`.

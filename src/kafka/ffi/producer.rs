@@ -202,6 +202,17 @@ impl<C: ProducerContext + 'static> Producer<C> {
         }
     }
 
+    /// Throws out what was not handed to a connection yet; a report says so of each record.
+    pub(in crate::kafka) fn purge_queue(&self) {
+        // SAFETY: the client is valid. It fails only for flags that it does not know.
+        unsafe {
+            sys::rd_kafka_purge(
+                self.client(),
+                sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_NON_BLOCKING,
+            );
+        }
+    }
+
     /// The next event, if one comes in time.
     pub(in crate::kafka) fn poll(&self, wait: Duration) -> Option<ProducerEvent> {
         let event = self.queue.poll(wait)?;

@@ -46,6 +46,11 @@ impl Trouble {
         )
     }
 
+    /// Whether it only sums up what other trouble says precisely.
+    pub fn is_summary(&self) -> bool {
+        self.code == super::ffi::code::ALL_BROKERS_DOWN
+    }
+
     /// Whether the client can do nothing any more, so that a new one is needed.
     pub fn is_fatal(&self) -> bool {
         self.code == super::ffi::code::FATAL
@@ -70,7 +75,11 @@ fn trouble(polled: Polled) -> Option<Trouble> {
             place: None,
             reason,
         }),
-        Polled::Log { level, facility, line } => {
+        Polled::Log {
+            level,
+            facility,
+            line,
+        } => {
             tracing::debug!(target: "librdkafka", level, "{facility}: {line}");
             None
         }

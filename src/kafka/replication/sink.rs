@@ -78,6 +78,11 @@ pub enum Delivery {
 }
 
 impl Parcel {
+    /// The ticket that it was given.
+    pub fn ticket(&self) -> usize {
+        self.outgoing.ticket
+    }
+
     /// Wraps a record: its own headers stay in front, byte for byte, `origin` appends to them. `partition`
     /// none: by the partitioner. `timestamp_ms` 0: the time of sending.
     pub fn new(
@@ -135,7 +140,7 @@ impl Sink {
 
     /// The topic's name.
     pub fn name(&self, topic: TargetTopic) -> &str {
-        &self.topics[topic.0].0
+        self.topics.get(topic.0).map_or("?", |(name, _)| name)
     }
 
     /// Queues a record.
@@ -155,6 +160,12 @@ impl Sink {
                     },
                 }
             })
+    }
+
+    /// Throws out what was not sent yet. A report says so of each record ([`Failed::Dropped`]). The sink is of
+    /// no use afterwards: the sequence of an idempotent producer must not have holes.
+    pub fn purge_queue(&self) {
+        self.producer.purge_queue();
     }
 
     /// What the target said, without waiting: the client's poll with a timeout would spin.
@@ -185,6 +196,8 @@ pub enum Failed {
     NoSuchPlace,
     /// The target does not take its timestamp.
     Timestamp,
+    /// It was thrown out of the queue.
+    Dropped,
     /// The producer's session with the target is broken; a new one sends the record again.
     Session,
     /// Something else.
@@ -202,9 +215,8 @@ impl Failed {
             code::FATAL
             | code::OUT_OF_ORDER_SEQUENCE
             | code::UNKNOWN_PRODUCER_ID
-            | code::INVALID_PRODUCER_EPOCH
-            | code::PURGE_QUEUE
-            | code::PURGE_IN_FLIGHT => Self::Session,
+            | code::INVALID_PRODUCER_EPOCH => Self::Session,
+            code::PURGE_QUEUE | code::PURGE_IN_FLIGHT => Self::Dropped,
             _ => Self::Other,
         }
     }

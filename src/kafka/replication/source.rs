@@ -130,7 +130,7 @@ impl Source {
         })
     }
 
-    /// Subscribes to these topics.
+    /// Subscribes to these topics; to none: leaves the group.
     pub fn subscribe<'t>(&self, topics: impl IntoIterator<Item = &'t str>) -> Result<(), KafkaError> {
         let topics: Vec<&str> = topics.into_iter().collect();
         self.consumer
@@ -159,8 +159,8 @@ impl Source {
         }
     }
 
-    /// Reads these partitions, whichever the group's protocol gave, from their committed offsets on. Where
-    /// others were assigned until just now, [`settle`](Self::settle) must follow.
+    /// Reads these partitions, whichever the group's protocol gave, from their committed offsets on. Only in
+    /// answer to [`GroupChange::Assigned`].
     pub fn assign(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
         self.consumer
             .assign(partitions)
@@ -180,13 +180,6 @@ impl Source {
         self.consumer
             .commit(positions)
             .map_err(|failure| explain(&self.servers, &what(), failure))
-    }
-
-    /// To be called now and then for some seconds after [`assign`](Self::assign), see there.
-    pub fn settle(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-        self.consumer
-            .forward_all(partitions)
-            .map_err(|failure| self.explain("take over partitions", failure))
     }
 
     /// Leaves the group and closes the client. Gives up waiting at the deadline: a source that does not

@@ -1,0 +1,150 @@
+//! Looks at the group: on the source, where it must have stopped, and on the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::Reason,
+    kafka::{Committed, GroupDescription, GroupMember, KafkaError},
+};
+
+use super::super::{
+    super::{
+        Context,
+        fault::{Fault, Side},
+    },
+    QuietWatch,
+    journal::Snapshot,
+    live::Live,
+    scope::Selection,
+    seen::{Group, Target},
+};
+
+/// The group on the source.
+pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
+    let Some(clusters) = &live.clusters else {
+        return Ok(());
+    };
+    let name = &live.object.spec.consumer_group;
+    let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+    let group = clusters.source.group(name).await.map_err(on_source)?;
+    let uid = live.object.uid().unwrap_or_default();
+    if group.is_active() {
+        context.quiet(&uid, QuietWatch::reset);
+        let text = format!("{}; stop the application", members(name, &group));
+        live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
+        return Ok(());
+    }
+    let committed = clusters.source.committed(name).await.map_err(on_source)?;
+    let gone = live
+        .seen
+        .journal_snapshot()
+        .and_then(|snapshot| gone(live, snapshot, &committed));
+    live.seen.group = Some(if committed.is_empty() && gone.is_none() {
+        let text = format!(
+            "the source knows no consumer group {name} with committed offsets; check spec.consumerGroup and the \
+             credentials' rights (share and streams groups have none and cannot be moved)"
+        );
+        Group::Unfit(Reason::GroupNotFound, text)
+    } else {
+        Group::Stopped { gone }
+    });
+    live.seen.committed = committed;
+    Ok(())
+}
+
+/// Rule 31: offsets of topics that take part, there at the confirmation and gone now.
+fn gone(live: &Live, snapshot: &Snapshot, committed: &BTreeMap<TopicPartition, Committed>) -> Option<String> {
+    let selection = Selection::new(&live.object.spec).ok()?;
+    let gone: Vec<String> = snapshot
+        .gone(committed)
+        .filter(|(q, _)| selection.takes(&q.topic))
+        .map(|(q, was)| format!("{q} was at {was}"))
+        .collect();
+    (!gone.is_empty()).then(|| {
+        format!(
+            "offsets that were committed at the confirmation are gone: {}; commit them again on the source, or \
+             delete this object and create a new one",
+            gone.join(", ")
+        )
+    })
+}
+
+/// The members of an active group, for a message.
+pub fn members(group: &str, description: &GroupDescription) -> String {
+    let show = |m: &GroupMember| match &m.instance_id {
+        Some(instance) => format!(
+            "{} at {} (static member {instance}, which stays listed until its session times out)",
+            m.client_id, m.host
+        ),
+        None => format!("{} at {}", m.client_id, m.host),
+    };
+    let listed: Vec<String> = description.members.iter().take(5).map(show).collect();
+    let more = description.members.len().saturating_sub(5);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    match listed.len() {
+        0 => format!("group {group} is in state {:?}", description.state),
+        _ => format!(
+            "group {group} has {} members: {}{more}",
+            description.members.len(),
+            listed.join(", ")
+        ),
+    }
+}
+
+/// The group on the target.
+pub async fn target(live: &mut Live) -> Result<(), Fault> {
+    let Some(clusters) = &live.clusters else {
+        return Ok(());
+    };
+    let name = live.object.spec.target_group();
+    let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
+    let group = clusters.target.group(name).await.map_err(on_target)?;
+    let active = group.is_active().then(|| {
+        format!(
+            "on the target, {}; stop it: offsets can be committed only for a group without members",
+            members(name, &group)
+        )
+    });
+    let committed = match clusters.target.committed(name).await {
+        // A transaction of the group's own on the target: it is at work there.
+        Err(error @ KafkaError::UnstableOffsets { .. }) => {
+            live.seen.target = Some(Target {
+                active: Some(error.to_string()),
+                committed: BTreeMap::new(),
+            });
+            return Ok(());
+        }
+        committed => committed.map_err(on_target)?,
+    };
+    live.seen.target = Some(Target { active, committed });
+    Ok(())
+}
+
+/// The last stable offsets of all partitions of the group's topics, for the snapshot.
+pub async fn last_stable(live: &Live) -> Result<BTreeMap<TopicPartition, i64>, Fault> {
+    let Some(clusters) = &live.clusters else {
+        return Ok(BTreeMap::new());
+    };
+    let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+    let counts = clusters.source.topics().await.map_err(on_source)?;
+    let topics: BTreeSet<&str> = live.seen.committed.keys().map(|q| q.topic.as_str()).collect();
+    let partitions: Vec<TopicPartition> = topics
+        .into_iter()
+        .flat_map(|topic| {
+            let count = i32::try_from(counts.get(topic).copied().unwrap_or_default()).unwrap_or(i32::MAX);
+            (0..count).map(move |n| TopicPartition::new(topic, n))
+        })
+        .collect();
+    clusters
+        .source
+        .last_stable_offsets(&partitions)
+        .await
+        .map_err(on_source)
+}

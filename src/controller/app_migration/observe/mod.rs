@@ -1,0 +1,185 @@
+//! Looks at the world for `decide`. Reads only: of the API server, and of both Kafka clusters.
+
+mod groups;
+mod journal;
+mod plan;
+mod unmoved;
+
+use std::time::Instant;
+
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use crate::api::v1alpha1::{AppMigration, ConditionType, K2KReplicator, Reason, RecordTimestamps};
+
+use super::{
+    super::{
+        Context, KubeError, conditions,
+        fault::{Fault, Side},
+        replicator::Replicator,
+    },
+    decide::Look,
+    facts::Clusters,
+    live::Live,
+    seen::ClusterIds,
+};
+
+pub use groups::last_stable;
+pub use journal::{Owner, owner};
+
+/// Looks at one thing and notes what is seen. A Kafka fault is something seen; only a failed call to the API
+/// server is an error.
+pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let outcome = match what {
+        Look::Replicator => {
+            live.seen.replicator = Some(replicator(&live.object, context));
+            Ok(())
+        }
+        Look::Journal => {
+            live.seen.journal = Some(journal::read(&live.object, context).await?);
+            Ok(())
+        }
+        Look::Clusters => clusters(live, context).await,
+        Look::Rivals => {
+            live.seen.rival = Some(rival(live, context).map_or(Ok(()), Err));
+            Ok(())
+        }
+        Look::Group => groups::source(live, context).await,
+        Look::Quiet => {
+            let period = live.object.spec.quiet_period.into();
+            let uid = live.object.uid().unwrap_or_default();
+            let committed = &live.seen.committed;
+            live.seen.quiet =
+                Some(context.quiet(&uid, |watch| watch.look(committed, period, Instant::now())));
+            Ok(())
+        }
+        Look::Mapping => plan::mapping(live).await,
+        Look::Target => groups::target(live).await,
+        Look::Unmoved => unmoved::unmoved(live).await,
+        Look::Topics => topics(live).await,
+    };
+    live.seen.fault = outcome.err().map(|fault| (what, fault));
+    Ok(())
+}
+
+type Usable = Result<Box<Replicator>, (Reason, String)>;
+
+fn replicator(object: &AppMigration, context: &Context) -> Usable {
+    let name = &object.spec.replicator_ref.name;
+    let reference = ObjectRef::new(name).within(&object.namespace().unwrap_or_default());
+    let Some(found) = context.replicators.get(&reference) else {
+        let text = format!("there is no K2KReplicator {name} in this namespace; create it");
+        return Err((Reason::ReplicatorNotFound, text));
+    };
+    is_ready(&found)?;
+    let replicator = Replicator::new(&found).map_err(|why| (Reason::ReplicatorNotReady, why))?;
+    if replicator.format.offset.is_none() {
+        let text = format!(
+            "K2KReplicator {name} does not write the offset header: switch it on in the replicator, then set \
+             features.tracingHeaders.offset to Enabled"
+        );
+        return Err((Reason::TracingHeadersDisabled, text));
+    }
+    let kept = replicator.features.keep_record_creation_timestamp.is_enabled();
+    if !kept && object.spec.policies.record_timestamps == RecordTimestamps::Require {
+        let text = format!(
+            "K2KReplicator {name} does not keep record timestamps (features.keepRecordCreationTimestamp); set \
+             policies.recordTimestamps: Ignore if the application can live with that"
+        );
+        return Err((Reason::TimestampsNotKept, text));
+    }
+    Ok(Box::new(replicator))
+}
+
+/// Its own controller's word, and for this very generation.
+fn is_ready(replicator: &K2KReplicator) -> Result<(), (Reason, String)> {
+    let name = replicator.name_any();
+    let status = replicator.status.as_ref();
+    let ready = status.and_then(|s| conditions::find(&s.conditions, ConditionType::Ready));
+    match ready {
+        Some(ready) if ready.observed_generation != replicator.metadata.generation => Err((
+            Reason::ReplicatorNotReady,
+            format!("K2KReplicator {name} has changed and is being checked"),
+        )),
+        Some(ready) if ready.status == "True" => Ok(()),
+        Some(ready) => Err((
+            Reason::ReplicatorNotReady,
+            format!("K2KReplicator {name}: {}: {}", ready.reason, ready.message),
+        )),
+        None => Err((
+            Reason::ReplicatorNotReady,
+            format!("K2KReplicator {name} has not been checked yet"),
+        )),
+    }
+}
+
+async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
+    let Some(Ok(replicator)) = &live.seen.replicator else {
+        return Ok(());
+    };
+    let namespace = live.object.namespace().unwrap_or_default();
+    let source = context
+        .cluster(&namespace, Side::Source, &replicator.source.cluster)
+        .await?;
+    let target = context
+        .cluster(&namespace, Side::Target, &replicator.target)
+        .await?;
+    let source_id = source
+        .current_id()
+        .await
+        .map_err(|e| Fault::kafka(Side::Source, &e))?;
+    let target_id = target
+        .current_id()
+        .await
+        .map_err(|e| Fault::kafka(Side::Target, &e))?;
+    context.note_target(&namespace, &replicator.name, &target_id);
+    live.seen.clusters = Some(ClusterIds {
+        source: source_id,
+        target: target_id,
+    });
+    live.clusters = Some(Clusters { source, target });
+    Ok(())
+}
+
+/// Whether a topic of the stored plan is another one by now.
+async fn topics(live: &mut Live) -> Result<(), Fault> {
+    let (Some(clusters), Some(plan)) = (&live.clusters, live.seen.stored_plan()) else {
+        return Ok(());
+    };
+    live.seen.topics = Some(unmoved::topics_moved(clusters, plan).await?.map_or(Ok(()), Err));
+    Ok(())
+}
+
+/// Among the confirmed and unfinished migrations of one target group on one target cluster, the one latched
+/// first goes on, then the older, then the smaller uid.
+fn rival(live: &Live, context: &Context) -> Option<String> {
+    let target = live.seen.clusters.as_ref()?.target.clone();
+    let order = |m: &AppMigration| {
+        let status = m.status.as_ref();
+        let latched = status.and_then(|s| s.stop_confirmed_at.as_ref()).map(|t| t.0);
+        let created = m.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        (latched, created, m.metadata.uid.clone())
+    };
+    let mine = order(&live.object);
+    let competes = |m: &AppMigration| {
+        let status = m.status.as_ref();
+        let namespace = m.namespace().unwrap_or_default();
+        m.metadata.uid != live.object.metadata.uid
+            && m.metadata.deletion_timestamp.is_none()
+            && status.is_some_and(|s| s.stop_confirmed_at.is_some() && s.completed_at.is_none())
+            && m.spec.target_group() == live.object.spec.target_group()
+            && context
+                .target_of(&namespace, &m.spec.replicator_ref.name)
+                .as_deref()
+                == Some(target.as_str())
+    };
+    let all = context.migrations.state();
+    let first = all
+        .iter()
+        .filter(|m| competes(m) && order(m) < mine)
+        .min_by_key(|m| order(m))?;
+    Some(format!(
+        "{}/{}",
+        first.namespace().unwrap_or_default(),
+        first.name_any()
+    ))
+}

@@ -1,0 +1,141 @@
+//! Looks at everything that the positions follow from, and has the rules applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::{
+    api::v1alpha1::Reason,
+    kafka::{Cluster, KafkaError},
+    mapping::{
+        Assessment, Plan,
+        plan::{MadeFor, PLAN_VERSION, TopicIdentity},
+    },
+};
+
+use super::super::{
+    super::fault::{Fault, Side},
+    facts::{self, Request},
+    live::Live,
+    scope::{self, Selection},
+    seen::Mapping,
+};
+
+/// The positions, or what stands in the way.
+pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
+    let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
+        return Ok(());
+    };
+    let Some(snapshot) = live.seen.journal_snapshot() else {
+        return Ok(());
+    };
+    let Ok(selection) = Selection::new(&live.object.spec) else {
+        return Ok(());
+    };
+    let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+    let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
+    let source_topics = clusters.source.topics().await.map_err(on_source)?;
+    let committed = &live.seen.committed;
+    let topics: BTreeSet<String> = committed
+        .keys()
+        .map(|q| q.topic.clone())
+        .filter(|t| selection.takes(t))
+        .collect();
+    let routed = replicator.routes.resolve(topics.iter().map(String::as_str));
+    let wanted: BTreeSet<String> = routed.values().map(|route| route.topic.clone()).collect();
+    let target_topics = identities(&clusters.target, &wanted).await.map_err(on_target)?;
+    let counts = target_topics
+        .iter()
+        .map(|(topic, id)| (topic.clone(), id.partitions))
+        .collect();
+    let inputs = scope::Inputs {
+        spec: &live.object.spec,
+        selection: &selection,
+        replicator,
+        committed,
+        source_topics: &source_topics,
+        target_topics: &counts,
+    };
+    let scope = match scope::choose(&inputs) {
+        Ok(scope) => scope,
+        Err(findings) => {
+            live.seen.mapping = Some(Mapping::Blocked(findings));
+            return Ok(());
+        }
+    };
+    if scope.sources.is_empty() {
+        let text = "no partition of the group's topics takes part: check spec.topics and policies";
+        return Err(Fault::new(Reason::InvalidSpec, text));
+    }
+    let used: BTreeSet<String> = scope.sources.keys().map(|q| q.topic.clone()).collect();
+    let made_for = MadeFor {
+        source_cluster_id: live
+            .seen
+            .clusters
+            .as_ref()
+            .map(|c| c.source.clone())
+            .unwrap_or_default(),
+        target_cluster_id: live
+            .seen
+            .clusters
+            .as_ref()
+            .map(|c| c.target.clone())
+            .unwrap_or_default(),
+        source_topics: identities(&clusters.source, &used).await.map_err(on_source)?,
+        target_topics,
+        replicator_uid: replicator.uid.clone(),
+    };
+    let request = Request {
+        scope: &scope,
+        // The migrated group's own offsets say nothing of the replicator.
+        replicator_group: replicator
+            .source
+            .consumer_group
+            .as_deref()
+            .filter(|group| *group != live.object.spec.consumer_group),
+        format: &replicator.format,
+        filtering: replicator.features.record_filtering.is_enabled(),
+        policies: (&live.object.spec.policies).into(),
+        uncommitted: live.object.spec.policies.uncommitted_partitions,
+        snapshot,
+    };
+    live.seen.mapping = Some(match facts::map(clusters, &request).await? {
+        Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {
+            version: PLAN_VERSION,
+            migration: live.object.name_any(),
+            group: live.object.spec.consumer_group.clone(),
+            target_group: live.object.spec.target_group().to_owned(),
+            generation: live.object.metadata.generation.unwrap_or_default(),
+            computed_at: Timestamp::now().to_string(),
+            commit_begun_at: None,
+            made_for,
+            targets,
+            left_out: scope.left_out,
+        })),
+        Assessment::Blocked(findings) => Mapping::Blocked(findings),
+        Assessment::Ask(_) => Mapping::Blocked(Vec::new()),
+    });
+    Ok(())
+}
+
+/// Ids and partition counts of those of `topics` that are there.
+pub async fn identities(
+    cluster: &Cluster,
+    topics: &BTreeSet<String>,
+) -> Result<BTreeMap<String, TopicIdentity>, KafkaError> {
+    let names: Vec<String> = topics.iter().cloned().collect();
+    let described = cluster.describe_topics(&names).await?;
+    Ok(described
+        .into_iter()
+        .map(|(topic, d)| {
+            (
+                topic,
+                TopicIdentity {
+                    id: d.id,
+                    partitions: d.partitions,
+                },
+            )
+        })
+        .collect())
+}

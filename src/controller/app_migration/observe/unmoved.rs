@@ -1,0 +1,226 @@
+//! The last check before the commit: whether anything has moved since the plan was computed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    TopicPartition,
+    kafka::{Committed, KafkaError, ScanRange},
+    mapping::{
+        Plan, TargetOffset,
+        plan::{RecordRef, SourceCertificate, TargetPlan, TopicIdentity},
+    },
+};
+
+use super::{
+    super::{
+        super::{
+            fault::{Fault, Side},
+            replicator::Replicator,
+        },
+        facts::{self, Clusters},
+        live::Live,
+        scope::Selection,
+        seen::{Mapping, topic_change},
+    },
+    groups::members,
+    plan::identities,
+};
+
+/// The last check before the commit: who the clusters and topics are, the group, where the target's logs
+/// begin and end, and the records on both sides of each position.
+pub async fn unmoved(live: &mut Live) -> Result<(), Fault> {
+    let computed = match &live.seen.mapping {
+        Some(Mapping::Mapped(plan)) => Some(plan.as_ref()),
+        _ => None,
+    };
+    let Some(plan) = computed.or(live.seen.stored_plan()) else {
+        return Ok(());
+    };
+    let Some(clusters) = &live.clusters else {
+        return Ok(());
+    };
+    let moved = match topics_moved(clusters, plan).await? {
+        Some(moved) => Some(moved),
+        None => match group_moved(live, clusters, plan).await? {
+            Some(moved) => Some(moved),
+            None => match logs_moved(clusters, plan).await? {
+                Some(moved) => Some(moved),
+                None => records_moved(live, clusters, plan).await?,
+            },
+        },
+    };
+    live.seen.unmoved = Some(moved.map_or(Ok(()), Err));
+    Ok(())
+}
+
+/// A topic that is another one than the plan was made for.
+pub async fn topics_moved(clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+    let names = |topics: &BTreeMap<String, TopicIdentity>| topics.keys().cloned().collect::<BTreeSet<_>>();
+    let made_for = &plan.made_for;
+    let source = identities(&clusters.source, &names(&made_for.source_topics)).await;
+    let source = source.map_err(|e| Fault::kafka(Side::Source, &e))?;
+    let target = identities(&clusters.target, &names(&made_for.target_topics)).await;
+    let target = target.map_err(|e| Fault::kafka(Side::Target, &e))?;
+    Ok(topic_change("source", &made_for.source_topics, &source)
+        .or_else(|| topic_change("target", &made_for.target_topics, &target)))
+}
+
+async fn group_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+    let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+    let group = clusters.source.group(&plan.group).await.map_err(on_source)?;
+    if group.is_active() {
+        return Ok(Some(members(&plan.group, &group)));
+    }
+    let now = clusters.source.committed(&plan.group).await.map_err(on_source)?;
+    let mut planned: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for row in plan
+        .targets
+        .iter()
+        .flat_map(|t| &t.sources)
+        .filter(|row| row.assumed.is_none())
+    {
+        planned.insert(TopicPartition::new(&row.topic, row.partition), row.committed.0);
+    }
+    let Ok(selection) = Selection::new(&live.object.spec) else {
+        return Ok(None);
+    };
+    let left_out: BTreeSet<&str> = plan
+        .left_out
+        .iter()
+        .filter(|l| l.partition.is_none())
+        .map(|l| l.topic.as_str())
+        .collect();
+    let offset = |c: &Committed| c.offset;
+    let takes_part = |q: &TopicPartition| {
+        planned.contains_key(q) || (selection.takes(&q.topic) && !left_out.contains(q.topic.as_str()))
+    };
+    let differs = now
+        .iter()
+        .find(|(q, c)| takes_part(q) && planned.get(*q) != Some(&c.offset));
+    if let Some((q, c)) = differs {
+        return Ok(Some(format!(
+            "{q} was committed at {}, the plan is for {:?}",
+            c.offset,
+            planned.get(q)
+        )));
+    }
+    let gone = planned
+        .iter()
+        .find(|(q, was)| now.get(*q).map(offset) != Some(**was));
+    Ok(gone.map(|(q, was)| format!("the committed offset {was} of {q} is gone")))
+}
+
+async fn logs_moved(clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+    let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
+    let targets: Vec<TopicPartition> = plan.targets.iter().map(TargetPlan::target).collect();
+    let ends = clusters
+        .target
+        .last_stable_offsets(&targets)
+        .await
+        .map_err(on_target)?;
+    let starts = clusters.target.log_starts(&targets).await.map_err(on_target)?;
+    Ok(plan.targets.iter().zip(&targets).find_map(|(t, name)| {
+        let (start, end) = (starts.get(name).copied()?, ends.get(name).copied()?);
+        let outside = t.position.0 < start || t.position.0 > end;
+        outside.then(|| {
+            format!(
+                "{name} now reaches from {start} to {end}, position {} lies outside",
+                t.position
+            )
+        })
+    }))
+}
+
+/// Rule 29: the records on both sides of each position, read once more.
+async fn records_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+    let Some(Ok(replicator)) = &live.seen.replicator else {
+        return Ok(None);
+    };
+    for side in [below_of, at_of] {
+        let mut expected: BTreeMap<(TopicPartition, i64), (TopicPartition, RecordRef)> = BTreeMap::new();
+        let mut ranges = BTreeMap::new();
+        for t in &plan.targets {
+            // The nearest of the records on this side of the position.
+            let nearest = t.sources.iter().filter_map(|row| Some((side(row)?, row)));
+            let nearest = nearest.min_by_key(|(r, _)| r.offset.0.abs_diff(t.position.0));
+            let Some((record, row)) = nearest.filter(|(r, _)| r.offset >= t.log_start) else {
+                continue;
+            };
+            let q = TopicPartition::new(&row.topic, row.partition);
+            expected.insert((t.target(), record.offset.0), (q, record));
+            ranges.insert(t.target(), record.offset);
+        }
+        if let Some(moved) = read_again(clusters, replicator, &ranges, expected).await? {
+            return Ok(Some(moved));
+        }
+    }
+    Ok(None)
+}
+
+fn below_of(row: &SourceCertificate) -> Option<RecordRef> {
+    row.below
+}
+
+fn at_of(row: &SourceCertificate) -> Option<RecordRef> {
+    row.at
+}
+
+type Expected = BTreeMap<(TopicPartition, i64), (TopicPartition, RecordRef)>;
+
+async fn read_again(
+    clusters: &Clusters,
+    replicator: &Replicator,
+    ranges: &BTreeMap<TopicPartition, TargetOffset>,
+    expected: Expected,
+) -> Result<Option<String>, Fault> {
+    let starts: Vec<TopicPartition> = ranges.keys().cloned().collect();
+    let starts = clusters
+        .target
+        .log_starts(&starts)
+        .await
+        .map_err(|e| Fault::kafka(Side::Target, &e))?;
+    // A record below the position that retention took since is no contradiction.
+    let alive = |t: &TopicPartition, offset: i64| starts.get(t).is_none_or(|start| *start <= offset);
+    let expected: Expected = expected
+        .into_iter()
+        .filter(|((t, offset), _)| alive(t, *offset))
+        .collect();
+    let scanned = ranges
+        .iter()
+        .filter(|(t, offset)| alive(t, offset.0))
+        .map(|(t, offset)| ScanRange {
+            partition: t.clone(),
+            from: offset.0,
+            to: offset.0 + 1,
+        })
+        .collect();
+    let format = replicator.format.clone();
+    let names = facts::header_names(&format);
+    let missing = Arc::new(Mutex::new(expected));
+    let seen = Arc::clone(&missing);
+    clusters
+        .target
+        .scan(scanned, names, facts::STALL, move |t, record| {
+            let mut missing = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (t.clone(), record.offset);
+            if let Some((q, wanted)) = missing.get(&key)
+                && facts::is_copy_of(record, &format, q, wanted.origin)
+            {
+                missing.remove(&key);
+            }
+            ControlFlow::Continue(())
+        })
+        .await
+        .map_err(|error| Fault::kafka(Side::Target, &error))?;
+    let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(missing.iter().next().map(|((t, offset), (q, r))| {
+        format!(
+            "{t} no longer holds the copy of {q} offset {} at {offset}",
+            r.origin
+        )
+    }))
+}

@@ -1,0 +1,159 @@
+//! What cannot work ends the process with a word that helps; nothing is skipped.
+
+use crate::support::{Replicator, brokers, env, manifest, source, target, unique};
+
+/// Starts, expects a failure, and gives what it said.
+fn refused(text: &str, env: &[(&str, &str)]) -> String {
+    let mut replicator = Replicator::start_with(text, env);
+    let status = replicator.wait_exit();
+    assert_eq!(status.code(), Some(1), "{}", replicator.log());
+    replicator.log()
+}
+
+/// The source over TLS and SASL, as this user.
+fn secured(group: &str, topic: &str) -> String {
+    let plain = format!(
+        "source: {{ bootstrapServers: \"{}\", consumerGroup: {group} }}",
+        env("SOURCE_BOOTSTRAP")
+    );
+    let secured = format!(
+        "source:\n    bootstrapServers: \"{}\"\n    consumerGroup: {group}\n    \
+         tls: {{ enabled: true, caSecretRef: {{ name: eu-ca, key: ca.crt }} }}\n    \
+         sasl: {{ mechanism: SCRAM-SHA-512, username: migrator, passwordSecretRef: {{ name: eu-user, key: password }} }}",
+        env("SOURCE_SASL_SSL")
+    );
+    let text = manifest(group, topic, "");
+    assert!(text.contains(&plain));
+    text.replace(&plain, &secured)
+}
+
+fn ca() -> String {
+    std::fs::read_to_string(format!("{}/ca.crt", env("PKI_DIR"))).unwrap()
+}
+
+#[test]
+fn secrets_from_the_environment_open_a_secured_cluster() {
+    let _brokers = brokers();
+    let topic = unique("secured");
+    source().create(&topic, 1, &[]);
+    source().fill(&topic, 0, 0, 10);
+    let group = unique("g");
+    let secrets = [
+        ("APPMIGRATION_SECRET_EU_CA_CA_CRT", ca()),
+        (
+            "APPMIGRATION_SECRET_EU_USER_PASSWORD",
+            "migrator-secret\n".to_owned(),
+        ),
+    ];
+    let secrets: Vec<(&str, &str)> = secrets
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let _replicator = Replicator::start_with(&secured(&group, &topic), &secrets);
+    source().wait_position_at_end(&group, &topic);
+    assert_eq!(target().read_all(&topic).len(), 10);
+}
+
+#[test]
+fn a_wrong_password_is_named_and_not_shown() {
+    let _brokers = brokers();
+    let secrets = [
+        ("APPMIGRATION_SECRET_EU_CA_CA_CRT", ca()),
+        ("APPMIGRATION_SECRET_EU_USER_PASSWORD", "hunter2".to_owned()),
+    ];
+    let secrets: Vec<(&str, &str)> = secrets
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let log = refused(&secured("g", "t"), &secrets);
+    assert!(
+        log.contains("refused the credentials") && log.contains(&env("SOURCE_SASL_SSL")),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn a_missing_secret_names_the_field() {
+    let log = refused(&secured("g", "t"), &[]);
+    assert!(
+        log.contains("spec.source.tls.caSecretRef: Secret `eu-ca` was not found"),
+        "{log}"
+    );
+}
+
+#[test]
+fn an_unreachable_cluster_is_named() {
+    let log = refused(
+        &manifest("g", "t", "").replace(&env("TARGET_BOOTSTRAP"), "127.0.0.1:1"),
+        &[],
+    );
+    assert!(log.contains("127.0.0.1:1 is unreachable"), "{log}");
+}
+
+#[test]
+fn a_misspelt_field_is_named() {
+    let log = refused(
+        &manifest("g", "t", "").replace("tracingHeaders", "tracingHeader"),
+        &[],
+    );
+    assert!(
+        log.contains("spec.features.tracingHeader is not a field"),
+        "{log}"
+    );
+}
+
+#[test]
+fn the_group_is_required() {
+    let log = refused(&manifest("g", "t", "").replace(", consumerGroup: g", ""), &[]);
+    assert!(log.contains("spec.source.consumerGroup is missing"), "{log}");
+}
+
+#[test]
+fn copying_in_a_circle_is_refused() {
+    let _brokers = brokers();
+    let topic = unique("circle");
+    source().create(&topic, 1, &[]);
+    let text = manifest(&unique("g"), &topic, "").replace(&env("TARGET_BOOTSTRAP"), &env("SOURCE_BOOTSTRAP"));
+    let log = refused(&text, &[]);
+    assert!(log.contains("source and target are the same cluster"), "{log}");
+}
+
+#[test]
+fn a_record_too_large_for_the_target_is_named_and_not_passed() {
+    let _brokers = brokers();
+    let topic = unique("large");
+    source().create(&topic, 1, &[]);
+    target().create(&topic, 1, &[("max.message.bytes", "20000")]);
+    let producer = source().producer();
+    // Small ones in one batch beyond the limit are no trouble; one that is too large is.
+    crate::support::put(&producer, &topic, 0, 0, 5_000);
+    // Xorshift: nothing that compresses.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    })
+    .take(60_000)
+    .collect();
+    crate::raw::send(&producer, &topic, 0, (None, Some(&noise)), 0, &[]);
+    crate::support::put(&producer, &topic, 0, 5_001, 10);
+    rdkafka::producer::Producer::flush(&producer, crate::support::DEADLINE).unwrap();
+    let group = unique("g");
+    let log = refused(&manifest(&group, &topic, ""), &[]);
+    assert!(
+        log.contains(&format!("{topic}-0 offset 5000 cannot be copied to {topic}")),
+        "{log}"
+    );
+    assert!(
+        log.contains("raise max.message.bytes of the target topic"),
+        "{log}"
+    );
+    let committed = source().committed(&group, &topic);
+    assert!(
+        committed.get(&0).is_none_or(|position| *position <= 5_000),
+        "{committed:?}"
+    );
+}
