@@ -9,14 +9,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod audit;
 mod changes;
+mod clients;
 mod connections;
-mod harness;
+mod crash;
+mod crds;
+mod full_path;
 mod happy_path;
+mod harness;
+mod immutability;
 mod lifecycle;
+mod metadata_limit;
 mod origins;
 mod plan_files;
 mod replication;
 mod replicator_faults;
+mod rest;
 mod source_group;
 mod target_group;

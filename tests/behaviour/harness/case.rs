@@ -366,6 +366,9 @@ impl Drop for Case {
             self.show();
         }
         self.remove_objects();
+        if self.gate.is_alone() {
+            operator::restart();
+        }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -105,6 +105,8 @@ impl Side {
         let results = block_on(self.admin().create_partitions([&new], &options)).unwrap();
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         self.wait_for_partitions(name, partitions);
+        // The producer would learn of them only after minutes.
+        self.producer().client().fetch_metadata(Some(name), TIMEOUT).unwrap();
     }
 
     pub fn delete_topic(self, name: &str) {

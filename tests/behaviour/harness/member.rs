@@ -1,6 +1,7 @@
 //! Applications: consumers that are members of a group.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -130,20 +131,19 @@ fn settings(side: Side, group: &str) -> ClientConfig {
     config
 }
 
-/// An application run: reads `count` records of `topic` as a member, commits what it read, and leaves.
-pub fn consume(side: Side, group: &str, topic: &str, count: usize) -> Vec<Received> {
+/// An application run: reads at least `count` records of `topic` as a member, some of each partition, commits
+/// what it read, and leaves.
+pub fn consume(side: Side, group: &str, topic: &str, count: usize, partitions: usize) -> Vec<Received> {
     let consumer: BaseConsumer = settings(side, group).create().unwrap();
     consumer.subscribe(&[topic]).unwrap();
-    let mut records = Vec::new();
+    let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
     let start = Instant::now();
-    while records.len() < count {
-        assert!(
-            start.elapsed() < Duration::from_secs(40),
-            "{} of {count} records",
-            records.len()
-        );
+    while records.len() < count || seen.len() < partitions {
+        assert!(start.elapsed() < Duration::from_secs(40), "{} of {count} records", records.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            records.push(received(&message.unwrap()));
+            let record = received(&message.unwrap());
+            seen.insert(record.partition);
+            records.push(record);
         }
     }
     consumer.commit_consumer_state(CommitMode::Sync).unwrap();

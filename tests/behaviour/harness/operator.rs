@@ -4,7 +4,7 @@
 use std::{
     fs,
     process::Command,
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use std::{
 use super::stack::{binary, var};
 
 static GATE: RwLock<()> = RwLock::new(());
-static RUNNING: Mutex<bool> = Mutex::new(false);
+static STARTED: Mutex<bool> = Mutex::new(false);
 
 /// Short waits: what takes minutes in production takes seconds here.
 const TIMINGS: [(&str, &str); 3] = [
@@ -45,17 +45,33 @@ impl Gate {
     }
 }
 
-/// Makes sure that it runs.
+/// Makes sure that it was started once.
 pub fn ensure() {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*running {
-        start(&[]);
-        *running = true;
+    let mut started = lock();
+    if !*started {
+        launch(&[]);
+        *started = true;
     }
 }
 
 /// Starts it with these variables in its environment, and waits until it is ready.
 pub fn start(extra: &[(&str, &str)]) {
+    let mut started = lock();
+    launch(extra);
+    *started = true;
+}
+
+/// Ends it and starts it anew, as all tests but those alone expect it.
+pub fn restart() {
+    stop();
+    start(&[]);
+}
+
+fn lock() -> MutexGuard<'static, bool> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn launch(extra: &[(&str, &str)]) {
     let mut command = Command::new(var("STACK"));
     command.args(["operator", "start"]).env("APPMIGRATION_BIN", binary());
     command.env("APPMIGRATION_LOG_LEVEL", "info").env("NO_COLOR", "1");
