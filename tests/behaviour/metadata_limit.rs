@@ -18,8 +18,12 @@ struct Limited {
 impl Limited {
     fn new(line: &str) -> Self {
         let file = format!("{}/kafka/target/server.properties", var("STACK_DIR"));
-        let before = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("{before}\n{line}\n")).unwrap();
+        // Without what a test that was killed may have left.
+        let all = fs::read_to_string(&file).unwrap();
+        let name = line.split_once('=').unwrap().0;
+        let kept: Vec<&str> = all.lines().filter(|line| !line.starts_with(name)).collect();
+        let before = kept.join("\n") + "\n";
+        fs::write(&file, format!("{before}{line}\n")).unwrap();
         restart();
         Self { file, before }
     }

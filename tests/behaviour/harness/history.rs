@@ -32,6 +32,8 @@ pub fn history() -> &'static History {
     static WATCHING: OnceLock<()> = OnceLock::new();
     let history = HISTORY.get_or_init(History::default);
     WATCHING.get_or_init(|| {
+        // Made here: the tasks are on the runtime that it is made with.
+        stack::kube();
         stack::runtime().spawn(history.watch::<AppMigration>());
         stack::runtime().spawn(history.watch::<K2KReplicator>());
     });
