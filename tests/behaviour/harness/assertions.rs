@@ -14,7 +14,11 @@ impl Migration<'_> {
     /// Completes; what the group has on the target is what the plan says, read by another client.
     pub fn completes(&self) -> Summary {
         let summary = self.comes_to_completed();
-        assert_eq!(self.plan().offsets, csv(&self.target_offsets()), "offsets.csv, and what the group has");
+        assert_eq!(
+            self.plan().offsets,
+            csv(&self.target_offsets()),
+            "offsets.csv, and what the group has"
+        );
         summary
     }
 
@@ -37,8 +41,7 @@ impl Migration<'_> {
                     target["topic"].as_str().unwrap(),
                     target["partition"].as_i64().unwrap(),
                 );
-                let offset =
-                    &self.target_offsets()[&(topic.to_owned(), i32::try_from(partition).unwrap())];
+                let offset = &self.target_offsets()[&(topic.to_owned(), i32::try_from(partition).unwrap())];
                 let metadata = BASE64.decode(target["metadata"].as_str().unwrap()).unwrap();
                 assert_eq!(offset.metadata, metadata, "{target:#}");
             }
@@ -109,9 +112,7 @@ impl Migration<'_> {
 
     /// The target group is as the test left it.
     pub fn has_committed_nothing(&self) {
-        let expected = self
-            .case
-            .expected_offsets(Side::Target, &self.target_group());
+        let expected = self.case.expected_offsets(Side::Target, &self.target_group());
         assert_eq!(self.target_offsets(), expected, "offsets on the target");
     }
 

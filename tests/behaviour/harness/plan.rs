@@ -55,11 +55,7 @@ impl StoredPlan {
     /// The hash as api.md defines it, from what the plan says and from what the clusters call themselves.
     pub fn hash(&self, migration: &AppMigration) -> String {
         let group = &migration.spec.consumer_group;
-        let target_group = migration
-            .spec
-            .target_consumer_group
-            .as_ref()
-            .unwrap_or(group);
+        let target_group = migration.spec.target_consumer_group.as_ref().unwrap_or(group);
         let mut lines = format!(
             "{group}\n{target_group}\n{}\n{}\n",
             Side::Source.cluster_id(),
