@@ -22,7 +22,9 @@ impl Judge<'_, '_> {
             ..
         } = *self.facts;
         let first = self.first_unread();
-        let Some(until) = first.or_else(|| self.replicator_position()) else {
+        // What an open transaction hides is not missing.
+        let passed = self.replicator_position().filter(|_| !self.is_hidden());
+        let Some(until) = first.or(passed) else {
             return self.undecided(judgement);
         };
         let held_to = until.min(last_stable.max(c));
@@ -70,7 +72,7 @@ impl Judge<'_, '_> {
 
     fn nothing_unread_yet(&self) -> Finding {
         let c = self.facts.committed;
-        if let Some(finding) = self.open_transaction() {
+        if let Some(finding) = self.open_transaction("policies.gap: Accept") {
             return finding;
         }
         let text = format!(
@@ -88,15 +90,19 @@ impl Judge<'_, '_> {
         };
         let from = first.max(self.facts.log_start);
         // What the replicator has passed should be there too, unless an open transaction hides it.
-        let passed = self
-            .replicator_position()
-            .filter(|_| self.open_transaction().is_none());
-        let to = passed.map_or(max.next(), |r| r.min(self.facts.last_stable).max(max.next()));
+        let seen_to = max.next();
+        let passed = self.replicator_position().map(|r| r.min(self.facts.last_stable));
+        let to = passed.map_or(seen_to, |r| r.max(seen_to));
         let holes = self.origins().holes_within(from.0, to.0);
         let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
             return Ok(());
         };
-        let missing = self.missing(SourceOffset(*start), SourceOffset(*end))?;
+        let mut missing = self.missing(SourceOffset(*start), SourceOffset(*end))?;
+        if self.is_hidden() {
+            let before = missing.len();
+            missing.retain(|(from, _)| *from < seen_to.0);
+            judgement.undecided |= missing.len() < before;
+        }
         let count: u64 = missing.iter().map(|(from, to)| from.abs_diff(*to)).sum();
         if self.all.filtering {
             judgement.filtered += count;

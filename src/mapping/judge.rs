@@ -32,6 +32,13 @@ pub struct View<'a> {
     pub former_only: Option<(TargetOffset, SourceOffset)>,
 }
 
+impl View<'_> {
+    /// Whether an open transaction hides what lies behind the end.
+    fn is_hidden(&self) -> bool {
+        self.facts.high_watermark > self.facts.end
+    }
+}
+
 /// What was found out about *q*.
 #[derive(Debug, Default)]
 pub struct Judgement {
@@ -229,6 +236,10 @@ impl Judge<'_, '_> {
         (view.copies.last_copy(last.origin) == Some(last.target)).then_some(last.origin)
     }
 
+    fn next_of_last(view: &View<'_>) -> SourceOffset {
+        Self::last_origin(view).map_or(SourceOffset(0), SourceOffset::next)
+    }
+
     /// Whether nothing of *q* below the committed offset is still to come. Else why, and from which origin on.
     fn completeness(&self, judgement: &mut Judgement) -> Result<(), Question> {
         let (incomplete, from) = match self.incomplete()? {
@@ -240,7 +251,20 @@ impl Judge<'_, '_> {
         };
         if self.all.policies.replication_proof == ReplicationProof::Waive {
             judgement.proven_by = Some(ProvenBy::Waived);
-            judgement.to_come = self.source_data(from.min(self.facts.committed), self.facts.committed)?;
+            let c = self.facts.committed;
+            // What is hidden comes too; what of it the source no longer holds is counted as an upper bound.
+            let lowest = self
+                .views
+                .iter()
+                .map(Self::next_of_last)
+                .min()
+                .unwrap_or_default();
+            let from = if self.is_hidden() { from.min(lowest) } else { from };
+            judgement.to_come = self.source_data(from.min(c), c)?;
+            let gone = c.min(self.facts.log_start);
+            if self.is_hidden() && lowest < gone {
+                judgement.to_come.push((lowest.0, gone.0));
+            }
         } else {
             judgement.findings.push(incomplete);
         }
@@ -256,14 +280,13 @@ impl Judge<'_, '_> {
         if let Some(replay) = self.replay(position)? {
             return Ok(Err(replay));
         }
-        if position.is_some() {
+        // Unless an open transaction hides what the replicator has passed, or what would be the witness.
+        let witness = |v: &View<'_>| v.copies.first_origin_at_or_after(c).is_some();
+        let hidden = |v: &View<'_>| v.is_hidden() && !witness(v);
+        if position.is_some() && !self.views.iter().any(hidden) {
             return Ok(Ok(ProvenBy::ReplicatorPosition));
         }
-        if self
-            .views
-            .iter()
-            .all(|v| v.copies.first_origin_at_or_after(c).is_some())
-        {
+        if self.views.iter().all(witness) {
             return Ok(Ok(ProvenBy::Witness));
         }
         // The source is exhausted: all that it holds between the earliest of the last origins and c arrived.
@@ -272,16 +295,15 @@ impl Judge<'_, '_> {
             .iter()
             .map(|v| Self::last_origin(v).map_or(self.facts.log_start, SourceOffset::next));
         let from = from.min().unwrap_or(self.facts.log_start).min(c);
-        let missing = if self.views.len() == 1 {
-            self.source_has_any(from, c)?
-        } else {
-            !self.missing(from, c)?.is_empty()
-        };
-        if !missing {
+        // What the source no longer holds may still be hidden on the target.
+        let gone = |v: &View<'_>| v.is_hidden() && Self::next_of_last(v) < c.min(self.facts.log_start);
+        let exhausted = !self.source_has_any(from, c)? || self.missing(from, c)?.is_empty();
+        if exhausted && !self.views.iter().any(gone) {
             return Ok(Ok(ProvenBy::SourceExhausted));
         }
         Ok(Err((
-            self.open_transaction().unwrap_or_else(|| self.behind(from)),
+            self.open_transaction("policies.replicationProof: Waive")
+                .unwrap_or_else(|| self.behind(from)),
             from,
         )))
     }
@@ -297,14 +319,18 @@ impl Judge<'_, '_> {
     }
 
     /// Rule 8.
-    pub(super) fn open_transaction(&self) -> Option<Finding> {
-        let view = self.views.iter().find(|v| v.facts.high_watermark > v.facts.end)?;
+    pub(super) fn open_transaction(&self, way_out: &str) -> Option<Finding> {
+        let view = self.views.iter().find(|v| v.is_hidden())?;
         let text = format!(
             "an open transaction on {} hides what lies between its last stable offset {} and its end {}; \
-             waiting for it to end (policies.replicationProof: Waive goes on without)",
+             waiting for it to end ({way_out} goes on without)",
             view.target, view.facts.end, view.facts.high_watermark
         );
         Some(self.finding(Reason::OpenTransaction, text))
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        self.views.iter().any(View::is_hidden)
     }
 
     /// Rule 6: the most recent record repeats an older copy and more of the run is to come.

@@ -338,3 +338,24 @@ fn a_zombie_does_not_mislead() {
     assert_eq!(plan.position.0, 150);
     assert_eq!(plan.sources[0].reread, 70);
 }
+
+#[test]
+fn rule_08_with_a_known_position() {
+    // 0..9 copied and passed by the replicator; what lies from 4 on is hidden: no gap, and nothing proven.
+    let mut world = World::plain(10, 6);
+    world.open_from = Some(4);
+    world.sources[0].replicator = Some(10);
+    assert!(blocked(&world).iter().all(|r| *r == Reason::OpenTransaction));
+    world.sources[0].replicator = Some(6);
+    assert!(blocked(&world).iter().all(|r| *r == Reason::OpenTransaction));
+    // A record at c that can be seen proves enough.
+    world.open_from = Some(8);
+    assert!(one(&world).sources[0].exact);
+}
+
+#[test]
+fn rule_17_a_reordered_tail_on_an_idle_partition_completes() {
+    let plan = one(&World::drawn(11, 11, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 9]));
+    assert_eq!(plan.position.0, 11);
+    assert!(plan.sources[0].exact);
+}

@@ -162,17 +162,24 @@ fn check(history: &History, plan: &TargetPlan) -> Result<(), TestCaseError> {
         let number = i32::try_from(q).unwrap();
         let read: BTreeSet<i64> = reads
             .iter()
-            .filter_map(|r| matches!(r, Record::Copy(n, _) if *n == number).then(|| origin(*r)))
+            .filter(|r| matches!(r, Record::Copy(n, _) if *n == number))
+            .map(|r| origin(*r))
             .collect();
         let start = usize::try_from(history.world.target_starts[0]).unwrap();
         let copied: Vec<i64> = history.world.targets[0][start..]
             .iter()
-            .filter_map(|r| matches!(r, Record::Copy(n, _) if *n == number).then(|| origin(*r)))
+            .filter(|r| matches!(r, Record::Copy(n, _) if *n == number))
+            .map(|r| origin(*r))
             .collect();
         // What the replicator will leave out later cannot be foreseen.
-        let seen_to = copied
+        let end = history.world.open_from.unwrap_or(i64::MAX);
+        let visible = history.world.targets[0]
             .iter()
-            .map(|s| s + 1)
+            .take(usize::try_from(end).unwrap())
+            .skip(start);
+        let visible = visible.filter(|r| matches!(r, Record::Copy(n, _) if *n == number));
+        let seen_to = visible
+            .map(|r| origin(*r) + 1)
             .max()
             .max(source.replicator)
             .unwrap_or(0);
@@ -229,6 +236,7 @@ fn run(
     steps: &[Step],
     committed: &[prop::sample::Index],
     known: bool,
+    open: Option<prop::sample::Index>,
     policies: MappingPolicies,
 ) -> Result<bool, TestCaseError> {
     let mut history = History::new(sources);
@@ -238,12 +246,25 @@ fn run(
     if !known {
         history.foreseeable();
     }
-    for q in 0..sources {
-        let source = &mut history.world.sources[q];
-        source.committed = i64::try_from(committed[q].index(source.log.len() + 1)).unwrap();
-        source.replicator = known.then(|| i64::try_from(history.positions[q]).unwrap());
+    let positions = history.positions.iter().zip(committed);
+    for (source, (position, committed)) in history.world.sources.iter_mut().zip(positions) {
+        source.committed = i64::try_from(committed.index(source.log.len() + 1)).unwrap();
+        source.replicator = known.then(|| i64::try_from(*position).unwrap());
     }
     history.world.policies = policies;
+    let start = usize::try_from(history.world.target_starts[0]).unwrap();
+    let hidden = |open: prop::sample::Index| start + open.index(history.world.targets[0].len() - start + 1);
+    let target = &history.world.targets[0];
+    // A certificate speaks as of the end: a step back that is still hidden is like one that is still to come.
+    let steps_back = |n: usize| match target[n] {
+        Record::Copy(q, s) => target[..n]
+            .iter()
+            .any(|r| matches!(r, Record::Copy(p, o) if *p == q && *o >= s)),
+        _ => false,
+    };
+    let repeats = |from: usize| (from..target.len()).any(steps_back);
+    let open_from = open.map(hidden).filter(|from| !repeats(*from));
+    history.world.open_from = open_from.map(|from| i64::try_from(from).unwrap());
     match history.world.assess() {
         Assessment::Mapped(plans) => {
             check(&history, &plans[0])?;
@@ -273,9 +294,10 @@ proptest! {
         steps in prop::collection::vec(step(2), 1..24),
         committed in prop::collection::vec(any::<prop::sample::Index>(), 2),
         known in any::<bool>(),
+        open in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let steps = narrowed(sources, steps);
-        run(sources, &steps, &committed, known, MappingPolicies::default())?;
+        run(sources, &steps, &committed, known, open, MappingPolicies::default())?;
     }
 
     #[test]
@@ -284,9 +306,10 @@ proptest! {
         steps in prop::collection::vec(step(2), 1..24),
         committed in prop::collection::vec(any::<prop::sample::Index>(), 2),
         known in any::<bool>(),
+        open in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let steps = narrowed(sources, steps);
-        run(sources, &steps, &committed, known, accepting())?;
+        run(sources, &steps, &committed, known, open, accepting())?;
     }
 }
 

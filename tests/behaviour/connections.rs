@@ -1,0 +1,219 @@
+//! Clusters that do not answer, or not with these credentials; and those that do.
+
+use std::fs;
+
+use appmigration::api::v1alpha1::ClusterSpec;
+
+use crate::harness::{
+    Case, K2KReplicatorSpec, Reason, Side, Topic, specs,
+    stack::var,
+    v1alpha1::SaslMechanism,
+    wire::{self, Operation, Resource},
+};
+
+/// 0: 0..10 on both sides, c = 4.
+fn plain(case: &Case) -> Topic<'_> {
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.committed(&orders, &[(0, 4)]);
+    orders
+}
+
+fn pki(file: &str) -> String {
+    fs::read_to_string(format!("{}/{file}", var("PKI_DIR"))).unwrap()
+}
+
+/// The Secrets that the specs name.
+pub fn secrets(case: &Case, user: &str) -> Vec<k8s_openapi::api::core::v1::Secret> {
+    vec![
+        case.secret("ca", &[("ca.crt", &pki("ca.crt"))]),
+        case.secret("user", &[("password", &format!("{user}-secret"))]),
+        case.secret(
+            "client",
+            &[("tls.crt", &pki("client.crt")), ("tls.key", &pki("client.key"))],
+        ),
+    ]
+}
+
+fn set_source(spec: &mut K2KReplicatorSpec, cluster: ClusterSpec) {
+    spec.source.as_mut().unwrap().cluster = cluster;
+}
+
+#[test]
+fn a_source_that_nobody_listens_on() {
+    let case = Case::new("refused");
+    case.replicator(|spec| spec.source.as_mut().unwrap().cluster.bootstrap_servers = "127.0.0.1:1".into());
+    let text = case.replicator_says(Reason::SourceUnavailable);
+    assert!(text.contains("127.0.0.1:1") && text.contains("refused"), "{text}");
+    case.edit_replicator(|spec| {
+        spec.source.as_mut().unwrap().cluster.bootstrap_servers = Side::Source.bootstrap()
+    });
+    case.replicator_says(Reason::Ready);
+}
+
+#[test]
+fn a_host_that_has_no_address() {
+    let case = Case::new("nohost");
+    case.replicator(|spec| spec.target.as_mut().unwrap().bootstrap_servers = "kafka.invalid:9092".into());
+    let text = case.replicator_says(Reason::TargetUnavailable);
+    assert!(text.contains("kafka.invalid:9092"), "{text}");
+}
+
+#[test]
+fn a_wrong_password() {
+    let case = Case::new("password");
+    plain(&case);
+    secrets(&case, "somebody");
+    case.replicator(|spec| {
+        set_source(
+            spec,
+            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512),
+        )
+    });
+    let text = case.replicator_says(Reason::AuthenticationFailed);
+    assert!(
+        text.contains(&Side::Source.listener("SASL_SSL")) && !text.contains("somebody-secret"),
+        "{text}"
+    );
+    let app = case.migrate(|_| {});
+    app.waits(Reason::ReplicatorNotReady, &["k2k"]);
+    case.secret("user", &[("password", "migrator-secret")]);
+    app.completes_exactly();
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority() {
+    let case = Case::new("otherca");
+    secrets(&case, "migrator");
+    case.secret("ca", &[("ca.crt", &pki("other-ca.crt"))]);
+    case.replicator(|spec| {
+        set_source(
+            spec,
+            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha256),
+        )
+    });
+    let text = case.replicator_says(Reason::SourceUnavailable);
+    assert!(text.contains("TLS") && text.contains("certificate"), "{text}");
+    case.secret("ca", &[("ca.crt", &pki("ca.crt"))]);
+    case.replicator_says(Reason::Ready);
+}
+
+#[test]
+fn a_password_that_ends_in_a_newline() {
+    // `echo migrator-secret | base64`
+    let case = Case::new("newline");
+    secrets(&case, "migrator");
+    case.secret("user", &[("password", "migrator-secret\n")]);
+    case.replicator(|spec| {
+        set_source(
+            spec,
+            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::Plain),
+        )
+    });
+    case.replicator_says(Reason::Ready);
+}
+
+#[test]
+fn a_user_without_rights_and_then_with_the_smallest() {
+    let case = Case::new("nobody");
+    plain(&case);
+    secrets(&case, "nobody");
+    case.replicator(|spec| {
+        set_source(
+            spec,
+            specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512),
+        )
+    });
+    let app = case.migrate(|_| {});
+    app.waits(Reason::AuthorizationFailed, &[&case.group]);
+    // What documentation/ promises to be enough on the source: nothing that writes.
+    let source = Side::Source.bootstrap();
+    wire::allow(
+        &source,
+        "nobody",
+        Resource::Group,
+        &case.namespace,
+        Operation::Describe,
+    );
+    wire::allow(
+        &source,
+        "nobody",
+        Resource::Topic,
+        &case.namespace,
+        Operation::Read,
+    );
+    app.completes_exactly();
+}
+
+#[test]
+fn a_user_without_rights_on_the_target() {
+    let case = Case::new("nobodythere");
+    plain(&case);
+    secrets(&case, "nobody");
+    case.replicator(|spec| {
+        spec.target = Some(specs::sasl_ssl(
+            Side::Target,
+            "nobody",
+            SaslMechanism::ScramSha512,
+        ))
+    });
+    let target = Side::Target.bootstrap();
+    wire::allow(
+        &target,
+        "nobody",
+        Resource::Topic,
+        &case.namespace,
+        Operation::Read,
+    );
+    // It may look at the group, but not commit for it.
+    wire::allow(
+        &target,
+        "nobody",
+        Resource::Group,
+        &case.namespace,
+        Operation::Describe,
+    );
+    let app = case.migrate(|_| {});
+    app.waits(Reason::AuthorizationFailed, &[&case.group]);
+    wire::allow(
+        &target,
+        "nobody",
+        Resource::Group,
+        &case.namespace,
+        Operation::Read,
+    );
+    app.completes_exactly();
+}
+
+#[test]
+fn every_mechanism_over_tls() {
+    let mechanisms = [
+        SaslMechanism::Plain,
+        SaslMechanism::ScramSha256,
+        SaslMechanism::ScramSha512,
+    ];
+    for mechanism in mechanisms {
+        let case = Case::new("mechanism");
+        plain(&case);
+        secrets(&case, "migrator");
+        case.replicator(|spec| {
+            set_source(spec, specs::sasl_ssl(Side::Source, "migrator", mechanism));
+            spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", mechanism));
+        });
+        case.migrate(|_| {}).completes_exactly();
+    }
+}
+
+#[test]
+fn sasl_without_encryption_where_it_is_stated() {
+    let case = Case::new("saslplain");
+    plain(&case);
+    secrets(&case, "migrator");
+    case.replicator(|spec| {
+        let mut cluster = specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512);
+        cluster.bootstrap_servers = Side::Source.listener("SASL_PLAINTEXT");
+        cluster.tls = Some(appmigration::api::v1alpha1::TlsSpec::default());
+        set_source(spec, cluster);
+    });
+    case.migrate(|_| {}).completes_exactly();
+}

@@ -1,0 +1,115 @@
+//! A replicator by hand: writes exactly the target log that a test draws.
+
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{
+    kafka::{Record, Side},
+    stack::DEADLINE,
+};
+
+/// A log on the target, drawn record by record.
+#[derive(Default)]
+pub struct Copies(Vec<Record>);
+
+impl Copies {
+    /// Copies of these offsets of a source partition, in this order.
+    #[must_use]
+    pub fn of(mut self, topic: &str, partition: i32, offsets: impl IntoIterator<Item = i64>) -> Self {
+        self.0.extend(
+            offsets
+                .into_iter()
+                .map(|offset| copy(topic, partition, offset, None)),
+        );
+        self
+    }
+
+    /// `count` records that no replicator wrote.
+    #[must_use]
+    pub fn native(mut self, count: usize) -> Self {
+        self.0.extend((0..count).map(|n| Record {
+            value: format!("native {n}"),
+            ..Record::default()
+        }));
+        self
+    }
+
+    /// A copy whose offset header is `offset`, which may be no number.
+    #[must_use]
+    pub fn with_offset_header(mut self, topic: &str, partition: i32, offset: &[u8]) -> Self {
+        let mut record = copy(topic, partition, 0, None);
+        record.headers[2].1 = offset.to_vec();
+        self.0.push(record);
+        self
+    }
+
+    /// The records so far also say which pipeline wrote them.
+    #[must_use]
+    pub fn by_pipeline(mut self, name: &str) -> Self {
+        for record in &mut self.0 {
+            if record.headers.len() == 3 {
+                record.headers.push(("k2k_pipeline".into(), name.into()));
+            }
+        }
+        self
+    }
+
+    /// Appends them to a partition of the target.
+    pub fn write_to(self, target: &str, partition: i32) {
+        Side::Target.produce(target, partition, &self.0);
+    }
+
+    /// Appends them in a transaction that is left open until the producer ends it.
+    pub fn open_transaction(self, target: &str, partition: i32) -> BaseProducer {
+        let producer = Side::Target.transaction(&format!("{target}-{partition}"));
+        for record in &self.0 {
+            let headers = record
+                .headers
+                .iter()
+                .fold(OwnedHeaders::new(), |all, (key, value)| {
+                    all.insert(Header {
+                        key,
+                        value: Some(value),
+                    })
+                });
+            let to_send = BaseRecord::<(), _>::to(target)
+                .partition(partition)
+                .payload(&record.value);
+            producer
+                .send(to_send.headers(headers))
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+        producer
+    }
+
+    /// Appends copies with timestamps: `(source topic, source partition, source offset, timestamp)`.
+    pub fn write(target: &str, partition: i32, copies: &[(&str, i32, i64, i64)]) {
+        let records: Vec<Record> = copies
+            .iter()
+            .map(|(topic, source, offset, at)| copy(topic, *source, *offset, Some(*at)))
+            .collect();
+        Side::Target.produce(target, partition, &records);
+    }
+}
+
+fn copy(topic: &str, partition: i32, offset: i64, timestamp: Option<i64>) -> Record {
+    Record {
+        key: None,
+        value: value(partition, offset),
+        headers: vec![
+            ("k2k_topic".into(), topic.into()),
+            ("k2k_partition".into(), partition.to_string().into()),
+            ("k2k_offset".into(), offset.to_string().into()),
+        ],
+        timestamp,
+    }
+}
+
+/// What the source record at that place holds: tells its place.
+pub fn value(partition: i32, offset: i64) -> String {
+    format!("{partition}:{offset}")
+}

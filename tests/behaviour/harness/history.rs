@@ -1,0 +1,120 @@
+//! Every version of every object of ours that the API server had, in order: one watch for all tests. What a
+//! test waits for is looked up here, and so is what must never have been there in between.
+
+use std::{
+    collections::HashMap,
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, pin_mut};
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::watcher::{self, Event},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{AppMigration, K2KReplicator, stack};
+
+/// Namespace, kind, name.
+pub type Key = (String, String, String);
+
+#[derive(Default)]
+pub struct History {
+    versions: Mutex<HashMap<Key, Vec<Value>>>,
+    changed: Condvar,
+}
+
+/// The history of this process, watching from its first use.
+pub fn history() -> &'static History {
+    static HISTORY: OnceLock<History> = OnceLock::new();
+    static WATCHING: OnceLock<()> = OnceLock::new();
+    let history = HISTORY.get_or_init(History::default);
+    WATCHING.get_or_init(|| {
+        // Made here: the tasks are on the runtime that it is made with.
+        stack::kube();
+        stack::runtime().spawn(history.watch::<AppMigration>());
+        stack::runtime().spawn(history.watch::<K2KReplicator>());
+    });
+    history
+}
+
+impl History {
+    async fn watch<K>(&self)
+    where
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + Serialize
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let events = watcher::watcher(Api::<K>::all(stack::kube()), watcher::Config::default());
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object) | Event::InitApply(object)) => self.note(&object),
+                Ok(_) => {}
+                Err(error) => eprintln!("watching {}: {error}", K::kind(&())),
+            }
+        }
+    }
+
+    fn note<K: Resource<DynamicType = ()> + Serialize>(&self, object: &K) {
+        let key = (
+            object.namespace().unwrap_or_default(),
+            K::kind(&()).into_owned(),
+            object.name_any(),
+        );
+        let value = serde_json::to_value(object).unwrap();
+        let mut versions = self.lock();
+        let known = versions.entry(key).or_default();
+        if known.last() != Some(&value) {
+            known.push(value);
+        }
+        drop(versions);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Value>>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every version so far.
+    pub fn of(&self, key: &Key) -> Vec<Value> {
+        self.lock().get(key).cloned().unwrap_or_default()
+    }
+
+    /// The names of the objects of one kind in a namespace.
+    pub fn names(&self, namespace: &str, kind: &str) -> Vec<String> {
+        let versions = self.lock();
+        let of_kind = versions.keys().filter(|(ns, k, _)| ns == namespace && k == kind);
+        of_kind.map(|(_, _, name)| name.clone()).collect()
+    }
+
+    /// Waits until the newest version of an object fulfils `predicate`; none once the deadline has passed.
+    pub fn wait_for(
+        &self,
+        key: &Key,
+        deadline: Duration,
+        predicate: impl Fn(&Value) -> bool,
+    ) -> Option<Value> {
+        let start = Instant::now();
+        let mut versions = self.lock();
+        loop {
+            if let Some(newest) = versions.get(key).and_then(|v| v.last())
+                && predicate(newest)
+            {
+                return Some(newest.clone());
+            }
+            let left = deadline.checked_sub(start.elapsed())?;
+            versions = self
+                .changed
+                .wait_timeout(versions, left.min(Duration::from_secs(1)))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}

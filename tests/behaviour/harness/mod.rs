@@ -1,0 +1,32 @@
+//! What the behaviour tests stand on: a case with a namespace and topics of its own, the real clusters,
+//! the operator as a process. Knows the contract of the API and nothing of the operator's inside.
+
+pub mod assertions;
+pub mod case;
+pub mod conformance;
+pub mod copies;
+pub mod history;
+pub mod java;
+pub mod kafka;
+pub mod member;
+pub mod migration;
+pub mod operator;
+pub mod plan;
+pub mod process;
+pub mod replicate;
+pub mod specs;
+pub mod stack;
+pub mod topic;
+pub mod wire;
+
+pub use appmigration::api::v1alpha1::{
+    self, AppMigration, AppMigrationSpec, ExistingTargetOffsets, GapPolicy, K2KReplicator, K2KReplicatorSpec,
+    NativeRecords, Reason, RecordTimestamps, ReplicationProof, Reprocessing, TargetPartitioning, Toggle,
+    UncommittedPartitions, UnreplicatedTopics, Verification,
+};
+pub use case::Case;
+pub use copies::Copies;
+pub use kafka::Side;
+pub use member::Member;
+pub use migration::Migration;
+pub use topic::Topic;

@@ -1,0 +1,86 @@
+//! The stored plan, read as a user reads it: by the contract, not by the operator's own types.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{AppMigration, Side};
+
+/// A plan's ConfigMap.
+pub struct StoredPlan {
+    pub config_map: ConfigMap,
+    /// `offsets.csv`
+    pub offsets: String,
+    /// `plan.json`
+    pub json: Value,
+    /// `snapshot.json`
+    pub snapshot: Value,
+}
+
+impl StoredPlan {
+    pub fn new(config_map: ConfigMap) -> Self {
+        let data = config_map.data.clone().unwrap_or_default();
+        let file = |name: &str| {
+            data.get(name)
+                .unwrap_or_else(|| panic!("no {name} in {:?}", data.keys()))
+        };
+        Self {
+            offsets: file("offsets.csv").clone(),
+            json: serde_json::from_str(file("plan.json")).unwrap(),
+            snapshot: serde_json::from_str(file("snapshot.json")).unwrap(),
+            config_map,
+        }
+    }
+
+    /// The certificate of a target partition.
+    pub fn target(&self, topic: &str, partition: i32) -> &Value {
+        let targets = self.json["targets"].as_array().unwrap();
+        let wanted = |t: &&Value| t["topic"] == topic && t["partition"] == partition;
+        targets
+            .iter()
+            .find(wanted)
+            .unwrap_or_else(|| panic!("no {topic}-{partition} in {:#}", self.json))
+    }
+
+    /// The row of the only source partition of a target partition.
+    pub fn row(&self, topic: &str, partition: i32) -> &Value {
+        let rows = self.target(topic, partition)["sources"].as_array().unwrap();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        &rows[0]
+    }
+
+    /// The hash as api.md defines it, from what the plan says and from what the clusters call themselves.
+    pub fn hash(&self, migration: &AppMigration) -> String {
+        let group = &migration.spec.consumer_group;
+        let target_group = migration.spec.target_consumer_group.as_ref().unwrap_or(group);
+        let mut lines = format!(
+            "{group}\n{target_group}\n{}\n{}\n",
+            Side::Source.cluster_id(),
+            Side::Target.cluster_id()
+        );
+        let mut targets: Vec<(String, i64, i64, Vec<u8>)> = self.json["targets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| {
+                let metadata = BASE64.decode(t["metadata"].as_str().unwrap()).unwrap();
+                let number = |field: &str| t[field].as_i64().unwrap();
+                let topic = t["topic"].as_str().unwrap().to_owned();
+                (topic, number("partition"), number("position"), metadata)
+            })
+            .collect();
+        targets.sort();
+        for (topic, partition, position, metadata) in targets {
+            let metadata = BASE64.encode(metadata);
+            writeln!(lines, "{topic}\t{partition}\t{position}\t{metadata}").unwrap();
+        }
+        let digest = Sha256::digest(lines.as_bytes());
+        digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The project's own replicator as a process: `appmigration replicate`.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+
+use super::{
+    K2KReplicator,
+    process::Process,
+    stack::{binary, var},
+};
+
+/// A running replicator; killed when dropped.
+pub struct Replicate {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Replicate {
+    /// From the same manifest that the cluster was given, Secrets included.
+    pub fn start(name: &str, replicator: &K2KReplicator, secrets: &[Secret]) -> Self {
+        let dir = PathBuf::from(var("STACK_DIR"));
+        let (file, log) = (
+            dir.join(format!("{name}.yaml")),
+            dir.join("log").join(format!("{name}.log")),
+        );
+        let mut documents = vec![serde_json::to_string(replicator).unwrap()];
+        documents.extend(
+            secrets
+                .iter()
+                .map(|secret| serde_json::to_string(secret).unwrap()),
+        );
+        fs::write(&file, documents.join("\n---\n")).unwrap();
+        let out = File::create(&log).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("replicate").arg("--file").arg(&file);
+        command
+            .stdin(Stdio::null())
+            .stderr(out.try_clone().unwrap())
+            .stdout(out);
+        Self {
+            process: Process::spawn(&mut command),
+            log,
+        }
+    }
+
+    /// Ends it as Kubernetes does: its position is committed.
+    pub fn stop(mut self) {
+        self.process.terminate();
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Replicate {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of the replicator\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Committed offsets over Kafka's own protocol, in its plainest versions: a client that shares nothing with
+//! the one under test, and that takes any metadata. Tests put offsets there and read them back through it.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+const OFFSET_COMMIT: (i16, i16) = (8, 2);
+const OFFSET_FETCH: (i16, i16) = (9, 2);
+const FIND_COORDINATOR: (i16, i16) = (10, 0);
+const CREATE_ACLS: (i16, i16) = (30, 1);
+const OFFSET_DELETE: (i16, i16) = (47, 0);
+
+/// The coordinator is loading, not there yet, or elsewhere.
+const NOT_YET: [i16; 3] = [14, 15, 16];
+
+/// What a group has on a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offset {
+    pub offset: i64,
+    pub metadata: Vec<u8>,
+}
+
+impl From<i64> for Offset {
+    fn from(offset: i64) -> Self {
+        Self {
+            offset,
+            metadata: Vec::new(),
+        }
+    }
+}
+
+/// A group's offsets by topic and partition.
+pub type Offsets = BTreeMap<(String, i32), Offset>;
+
+/// Everything that `group` has committed.
+pub fn committed(broker: &str, group: &str) -> Offsets {
+    let mut body = Vec::new();
+    put_string(&mut body, group.as_bytes());
+    put_i32(&mut body, -1); // null: all topics
+    retry(|| {
+        let mut answer = Answer(call(broker, OFFSET_FETCH, &body), 0);
+        let mut offsets = Offsets::new();
+        for _ in 0..answer.i32() {
+            let topic = answer.text();
+            for _ in 0..answer.i32() {
+                let (partition, offset) = (answer.i32(), answer.i64());
+                let metadata = answer.bytes();
+                assert_eq!(answer.i16(), 0, "offset of {group} on {topic}-{partition}");
+                offsets.insert((topic.clone(), partition), Offset { offset, metadata });
+            }
+        }
+        (answer.i16(), offsets)
+    })
+}
+
+/// Commits as an application without members does (`assign`). The error is the broker's code.
+pub fn commit(broker: &str, group: &str, offsets: &Offsets) -> Result<(), i16> {
+    let mut body = Vec::new();
+    put_string(&mut body, group.as_bytes());
+    put_i32(&mut body, -1); // generation
+    put_string(&mut body, b""); // member
+    put_i64(&mut body, -1); // retention
+    put_i32(&mut body, i32::try_from(offsets.len()).unwrap());
+    for ((topic, partition), offset) in offsets {
+        put_string(&mut body, topic.as_bytes());
+        put_i32(&mut body, 1);
+        put_i32(&mut body, *partition);
+        put_i64(&mut body, offset.offset);
+        put_string(&mut body, &offset.metadata);
+    }
+    let code = retry(|| {
+        let mut answer = Answer(call(broker, OFFSET_COMMIT, &body), 0);
+        let mut worst = 0;
+        for _ in 0..answer.i32() {
+            answer.text();
+            for _ in 0..answer.i32() {
+                answer.i32();
+                worst = worst.max(answer.i16());
+            }
+        }
+        (worst, worst)
+    });
+    if code == 0 { Ok(()) } else { Err(code) }
+}
+
+/// Deletes the group's offset of one partition.
+pub fn delete(broker: &str, group: &str, topic: &str, partition: i32) {
+    let mut body = Vec::new();
+    put_string(&mut body, group.as_bytes());
+    put_i32(&mut body, 1);
+    put_string(&mut body, topic.as_bytes());
+    put_i32(&mut body, 1);
+    put_i32(&mut body, partition);
+    let code = retry(|| {
+        let code = Answer(call(broker, OFFSET_DELETE, &body), 0).i16();
+        (code, code)
+    });
+    assert_eq!(code, 0, "deleting the offset of {group} on {topic}-{partition}");
+}
+
+/// The first group of a cluster makes the offsets topic: until then there is no coordinator.
+fn retry<T>(mut ask: impl FnMut() -> (i16, T)) -> T {
+    let start = Instant::now();
+    loop {
+        let (code, value) = ask();
+        if !NOT_YET.contains(&code) {
+            return value;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "no coordinator: error {code}"
+        );
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// What an ACL speaks of.
+#[derive(Clone, Copy)]
+pub enum Resource {
+    Topic = 2,
+    Group = 3,
+}
+
+/// What an ACL allows. `Read` and `Write` include `Describe`.
+#[derive(Clone, Copy)]
+pub enum Operation {
+    Read = 3,
+    Describe = 8,
+}
+
+/// Allows `user` one operation on everything that begins with `prefix`.
+pub fn allow(broker: &str, user: &str, resource: Resource, prefix: &str, operation: Operation) {
+    let mut body = Vec::new();
+    put_i32(&mut body, 1);
+    body.push(resource as u8);
+    put_string(&mut body, prefix.as_bytes());
+    body.push(4); // prefixed
+    put_string(&mut body, format!("User:{user}").as_bytes());
+    put_string(&mut body, b"*");
+    body.push(operation as u8);
+    body.push(3); // allow
+    let mut answer = Answer(exchange(&mut connect(broker), CREATE_ACLS, &body), 0);
+    let (_throttle, count) = (answer.i32(), answer.i32());
+    assert_eq!((count, answer.i16()), (1, 0));
+}
+
+fn connect(broker: &str) -> TcpStream {
+    let stream = TcpStream::connect(broker).expect(broker);
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
+    let mut stream = connect(broker);
+    // Asking for the coordinator is what makes the offsets topic.
+    let mut group = body.to_vec();
+    group.truncate(2 + usize::from(u16::from_be_bytes([body[0], body[1]])));
+    exchange(&mut stream, FIND_COORDINATOR, &group);
+    exchange(&mut stream, api, body)
+}
+
+fn exchange(stream: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> Vec<u8> {
+    let mut request = Vec::new();
+    request.extend(key.to_be_bytes());
+    request.extend(version.to_be_bytes());
+    put_i32(&mut request, 1); // correlation
+    put_string(&mut request, b"behaviour-tests");
+    request.extend(body);
+    let mut framed = Vec::new();
+    put_i32(&mut framed, i32::try_from(request.len()).unwrap());
+    framed.extend(request);
+    stream.write_all(&framed).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
+    stream.read_exact(&mut answer).unwrap();
+    answer.split_off(4)
+}
+
+fn put_i32(to: &mut Vec<u8>, value: i32) {
+    to.extend(value.to_be_bytes());
+}
+
+fn put_i64(to: &mut Vec<u8>, value: i64) {
+    to.extend(value.to_be_bytes());
+}
+
+fn put_string(to: &mut Vec<u8>, value: &[u8]) {
+    to.extend(i16::try_from(value.len()).unwrap().to_be_bytes());
+    to.extend(value);
+}
+
+/// An answer and how far it was read.
+struct Answer(Vec<u8>, usize);
+
+impl Answer {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let bytes = self.0[self.1..self.1 + N].try_into().unwrap();
+        self.1 += N;
+        bytes
+    }
+
+    fn i16(&mut self) -> i16 {
+        i16::from_be_bytes(self.take())
+    }
+
+    fn i32(&mut self) -> i32 {
+        i32::from_be_bytes(self.take())
+    }
+
+    fn i64(&mut self) -> i64 {
+        i64::from_be_bytes(self.take())
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = usize::try_from(self.i16()).unwrap_or(0);
+        let bytes = self.0[self.1..self.1 + length].to_vec();
+        self.1 += length;
+        bytes
+    }
+
+    fn text(&mut self) -> String {
+        String::from_utf8(self.bytes()).unwrap()
+    }
+}

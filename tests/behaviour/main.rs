@@ -1,0 +1,30 @@
+//! How the operator behaves, on the real servers and through the contract alone (the API, Kafka, the command
+//! line). Run as
+//!
+//! ```text
+//! tests/stack/stack run cargo test --features crash-points --test behaviour -- --test-threads 8
+//! ```
+//!
+//! The tests wait more than they work: more threads than cores are fine.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod audit;
+mod changes;
+mod clients;
+mod connections;
+mod crash;
+mod crds;
+mod full_path;
+mod happy_path;
+mod harness;
+mod immutability;
+mod lifecycle;
+mod metadata_limit;
+mod origins;
+mod plan_files;
+mod replication;
+mod replicator_faults;
+mod rest;
+mod source_group;
+mod target_group;

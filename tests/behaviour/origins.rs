@@ -1,0 +1,265 @@
+//! Origins that cannot be read, records without any, routes that merge or leave out.
+
+use crate::harness::{
+    Case, Copies, NativeRecords, Reason, Reprocessing, Side, Toggle, Topic, UncommittedPartitions,
+    UnreplicatedTopics,
+    specs::route,
+    v1alpha1::{Encoding, TargetTopic, TopicSelection},
+};
+
+#[test]
+fn records_without_headers() {
+    let case = Case::new("noheaders");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 5);
+    Copies::default().native(5).write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::HeadersMissing, &[&orders.at(0), "5 records"]);
+}
+
+#[test]
+fn rule_30_an_undecodable_record_may_be_the_next_one() {
+    let case = Case::new("undecodable");
+    // source 0..6, c = 3; target 0 1 2 ? 4 5
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 6);
+    Copies::default()
+        .of(&orders.name, 0, 0..3)
+        .with_offset_header(&orders.name, 0, b"three")
+        .of(&orders.name, 0, 4..6)
+        .write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 3)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    let summary = app.completes();
+    assert_eq!((summary.exact, summary.gaps), (0, 0));
+    assert_eq!(app.target_offset(&orders.name, 0), Some(3));
+    let plan = app.plan();
+    assert_eq!(plan.target(&orders.name, 0)["undecodable"], 1);
+    assert_eq!(plan.row(&orders.name, 0)["exact"], false);
+}
+
+#[test]
+fn native_records_below_the_position() {
+    let case = Case::new("natives");
+    // target N N 0 1 2 3 4 5, c = 3
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 6);
+    Copies::default()
+        .native(2)
+        .of(&orders.name, 0, 0..6)
+        .write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 3)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|spec| spec.policies.native_records = NativeRecords::Fail);
+    app.stalls(
+        Reason::NativeRecordsRefused,
+        &[&orders.at(0), "2 records", "policies.nativeRecords"],
+    );
+    app.edit(|spec| spec.policies.native_records = NativeRecords::Include);
+    let summary = app.completes();
+    assert_eq!((summary.natives_skipped, summary.reread), (0, 3));
+    assert_eq!(app.target_offset(&orders.name, 0), Some(0));
+}
+
+#[test]
+fn reading_again_is_refused_where_the_policy_says_so() {
+    let case = Case::new("reprocessing");
+    // 0..10, 2..5 (a zombie that has gone), 10..12; c = 7: p = 7, and 2 3 4 lie behind it
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 12).copy(0, (0..10).chain(2..5).chain(10..12));
+    case.committed(&orders, &[(0, 7)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|spec| spec.policies.reprocessing = Reprocessing::Fail);
+    app.stalls(
+        Reason::ReprocessingRefused,
+        &[&orders.at(0), "3 records", "committed 7", "position 7"],
+    );
+    app.edit(|spec| spec.policies.reprocessing = Reprocessing::Accept);
+    let summary = app.completes();
+    assert_eq!((summary.reread, summary.exact), (3, 0));
+    assert_eq!(app.target_offset(&orders.name, 0), Some(7));
+}
+
+#[test]
+fn a_topic_that_no_route_covers() {
+    let case = Case::new("noroute");
+    let orders = case.topic("orders", 1);
+    let audit = case.source_topic("audit", 1, &[]);
+    orders.fill(0, 5).copy(0, 0..5);
+    audit.fill(0, 5);
+    case.committed(&orders, &[(0, 2)]);
+    case.committed(&audit, &[(0, 2)]);
+    case.replicator(|spec| spec.replication = Some(vec![route(&orders.name, TargetTopic::default())]));
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::TopicNotReplicated, &[&audit.name]);
+    app.edit(|spec| spec.policies.unreplicated_topics = UnreplicatedTopics::Ignore);
+    app.completes_exactly();
+    assert!(app.plan().json["leftOut"].to_string().contains(&audit.name));
+    assert_eq!(app.target_offset(&audit.name, 0), None);
+}
+
+#[test]
+fn a_topic_that_the_target_lacks() {
+    let case = Case::new("notarget");
+    let orders = case.source_topic("orders", 1, &[]);
+    orders.fill(0, 5);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|_| {});
+    // That is counted and named, and does not make the replicator unready.
+    assert!(case.replicator_says(Reason::Ready).contains(&orders.name));
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::TargetPartitionMissing, &[&orders.name]);
+    Side::Target.create_topic(&orders.name, 1, &[]);
+    orders.copy(0, 0..5);
+    app.retry("created");
+    app.completes_exactly();
+}
+
+#[test]
+fn a_partition_that_the_target_lacks() {
+    let case = Case::new("nopartition");
+    let orders = case.source_topic("orders", 2, &[]);
+    Side::Target.create_topic(&orders.name, 1, &[]);
+    orders.fill(0, 5).fill(1, 5).copy(0, 0..5);
+    case.committed(&orders, &[(0, 2), (1, 2)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::TargetPartitionMissing, &[&orders.at(1)]);
+}
+
+#[test]
+fn two_pipelines_write_the_same_partition() {
+    let case = Case::new("pipelines");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 6);
+    Copies::default()
+        .of(&orders.name, 0, 0..3)
+        .by_pipeline("blue")
+        .write_to(&orders.name, 0);
+    Copies::default()
+        .of(&orders.name, 0, 0..6)
+        .by_pipeline("green")
+        .write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|spec| spec.features.tracing_headers.pipeline = Toggle::Enabled);
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::DuplicatePipelines, &[&orders.at(0), "blue", "green"]);
+}
+
+#[test]
+fn numbers_that_can_be_read_in_two_ways() {
+    let case = Case::new("ambiguous");
+    // Eight bytes, of which each is a plausible offset big-endian and little-endian.
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 6);
+    let odd = |n: u8| [0, 0, 0, n, 0, 1, 0, 0];
+    let copies = (0..4).fold(Copies::default(), |copies, n| {
+        copies.with_offset_header(&orders.name, 0, &odd(n))
+    });
+    copies.write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|spec| spec.tracing.encoding = Encoding::Auto);
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::AmbiguousEncoding, &[&orders.at(0), "encoding"]);
+}
+
+/// a: 2 partitions, b: 2 partitions, both copied to `all`. On all-0 a0 b0 a1 b1 a2 b2 a3 b3, all-1 is empty.
+fn merged(case: &Case) -> (Topic<'_>, Topic<'_>, String) {
+    let (a, b) = (case.source_topic("a", 2, &[]), case.source_topic("b", 2, &[]));
+    let all = format!("{}-all", case.namespace);
+    Side::Target.create_topic(&all, 2, &[]);
+    a.fill(0, 4);
+    b.fill(0, 4);
+    let log = (0..4).fold(Copies::default(), |log, n| {
+        log.of(&a.name, 0, [n]).of(&b.name, 0, [n])
+    });
+    log.write_to(&all, 0);
+    case.replicator(|spec| {
+        let target = TargetTopic {
+            topic_name: all.clone(),
+            ..TargetTopic::default()
+        };
+        spec.replication = Some(vec![route(&format!("{}-.*", case.namespace), target)]);
+    });
+    (a, b, all)
+}
+
+#[test]
+fn two_topics_merged_into_one() {
+    let case = Case::new("merged");
+    // a-0: c = 2; b-0: none yet, then c = 3
+    let (a, b, all) = merged(&case);
+    case.committed(&a, &[(0, 2), (1, 0)]);
+    case.committed(&b, &[(1, 0)]);
+    // On a partition that it shares, leaving b-0 without a commit is impossible.
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::UncommittedPartitions, &[&b.at(0)]);
+    case.committed(&b, &[(0, 3)]);
+    app.retry("committed");
+    let summary = app.completes();
+    // p = 4, where a2 lies; b2 lies behind it and is read again.
+    assert_eq!(
+        (summary.topics, summary.partitions, summary.reread, summary.exact),
+        (2, 4, 1, 3)
+    );
+    assert_eq!(app.target_offset(&all, 0), Some(4));
+}
+
+#[test]
+fn an_excluded_topic_that_is_merged_in() {
+    let case = Case::new("excluded");
+    let (a, b, all) = merged(&case);
+    case.committed(&a, &[(0, 2), (1, 0)]);
+    case.committed(&b, &[(0, 3), (1, 0)]);
+    let app = case.migrate(|spec| {
+        spec.topics = Some(TopicSelection {
+            include: vec![],
+            exclude: vec![b.name.clone()],
+        });
+    });
+    app.stalls(Reason::UncommittedPartitions, &[&b.at(0), &all]);
+}
+
+#[test]
+fn an_excluded_topic_stays_behind() {
+    let case = Case::new("selected");
+    let (orders, audit) = (case.topic("orders", 1), case.topic("audit", 1));
+    orders.fill(0, 4).copy(0, 0..4);
+    audit.fill(0, 4).copy(0, 0..4);
+    case.committed(&orders, &[(0, 2)]);
+    case.committed(&audit, &[(0, 3)]);
+    let app = case.migrate(|spec| {
+        spec.topics = Some(TopicSelection {
+            include: vec![],
+            exclude: vec![".*-audit".into()],
+        });
+    });
+    app.waits(Reason::ReplicatorNotFound, &["k2k"]);
+    case.replicator(|_| {});
+    app.completes_exactly();
+    assert_eq!(app.plan().offsets, format!("{},0,2\n", orders.name));
+}
+
+#[test]
+fn partitions_without_a_commit_as_the_policy_says() {
+    let case = Case::new("uncommitted");
+    let orders = case.topic("orders", 2);
+    orders.fill(0, 6).fill(1, 4).copy(0, 0..6).copy(1, 0..4);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|_| {});
+    for (name, policy, expected) in [
+        ("skip", UncommittedPartitions::Skip, None),
+        ("earliest", UncommittedPartitions::Earliest, Some(0)),
+        ("latest", UncommittedPartitions::Latest, Some(4)),
+    ] {
+        let app = case.migrate_as(name, |spec| {
+            spec.target_consumer_group = Some(format!("{}-{name}", case.group));
+            spec.policies.uncommitted_partitions = policy;
+        });
+        app.completes_exactly();
+        assert_eq!(app.target_offset(&orders.name, 1), expected, "{name}");
+    }
+}

@@ -1,0 +1,182 @@
+//! Is the consumer really stopped? The group on the source.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, Producer},
+};
+
+use crate::harness::{
+    Case, Member, Reason, Side, Topic,
+    migration::{condition, ready_reason},
+    stack::DEADLINE,
+    v1alpha1::ConditionType,
+};
+
+/// 0: 0..10 on both sides, c = 4.
+fn plain<'c>(case: &'c Case) -> Topic<'c> {
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|_| {});
+    orders
+}
+
+#[test]
+fn an_unknown_group() {
+    let case = Case::new("nogroup");
+    case.topic("orders", 1);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupNotFound, &[&case.group]);
+}
+
+#[test]
+fn an_active_classic_group() {
+    let case = Case::new("active");
+    let orders = plain(&case);
+    let member = Member::classic(Side::Source, &case.group, &orders.name);
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupActive, &[&case.group]);
+    member.leave();
+    app.completes_exactly();
+}
+
+#[test]
+fn an_active_group_of_the_new_protocol() {
+    let case = Case::new("active848");
+    let orders = plain(&case);
+    let member = Member::kip848(Side::Source, &case.group, &orders.name);
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupActive, &[&case.group]);
+    member.leave();
+    app.completes_exactly();
+}
+
+#[test]
+fn a_static_member_that_has_gone_holds_its_place() {
+    let case = Case::new("static");
+    let orders = plain(&case);
+    let session = Duration::from_secs(12);
+    Member::fixed(Side::Source, &case.group, &orders.name, "till-7", session).leave();
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupActive, &["till-7"]);
+    app.completes_exactly();
+}
+
+#[test]
+fn offsets_that_move_without_a_member() {
+    let case = Case::new("moving");
+    let orders = plain(&case);
+    let stop = AtomicBool::new(false);
+    // Own code with assign(): commits, and is no member.
+    thread::scope(|scope| {
+        let running = StopOnDrop(&stop);
+        scope.spawn(|| {
+            for offset in (4..9).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                case.committed(&orders, &[(0, offset)]);
+                thread::sleep(Duration::from_millis(150));
+            }
+        });
+        let app = case.migrate(|_| {});
+        app.waits(Reason::OffsetsMoving, &[&orders.at(0)]);
+        drop(running);
+        app.completes_exactly();
+        let committed = case.offsets(Side::Source, &case.group)[&(orders.name.clone(), 0)].offset;
+        assert_eq!(app.target_offset(&orders.name, 0), Some(committed));
+    });
+}
+
+/// Ends the thread also where the test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_pending_transactional_commit() {
+    for commit in [true, false] {
+        let case = Case::new("pending");
+        let orders = plain(&case);
+        // The application works exactly-once; its last transaction, which would move it to 6, is still open.
+        let producer: BaseProducer = Side::Source
+            .config()
+            .set("transactional.id", &case.group)
+            .set("transaction.timeout.ms", "60000")
+            .create()
+            .unwrap();
+        producer.init_transactions(DEADLINE).unwrap();
+        producer.begin_transaction().unwrap();
+        let consumer: BaseConsumer = Side::Source
+            .config()
+            .set("group.id", &case.group)
+            .create()
+            .unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(&orders.name, 0, Offset::Offset(6))
+            .unwrap();
+        producer
+            .send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), DEADLINE)
+            .unwrap();
+        let app = case.migrate(|_| {});
+        app.waits(Reason::SourceTransactionPending, &[]);
+        if commit {
+            producer.commit_transaction(DEADLINE).unwrap();
+        } else {
+            producer.abort_transaction(DEADLINE).unwrap();
+        }
+        let offset = if commit { 6 } else { 4 };
+        case.expect(
+            Side::Source,
+            &case.group,
+            [((orders.name.clone(), 0), offset.into())].into(),
+        );
+        app.completes_exactly();
+        assert_eq!(app.target_offset(&orders.name, 0), Some(offset));
+    }
+}
+
+#[test]
+fn an_offset_that_expires_while_waiting() {
+    let case = Case::new("gone");
+    let orders = case.topic("orders", 2);
+    orders.fill(0, 10).fill(1, 10).copy(0, 0..2).copy(1, 0..10);
+    case.committed(&orders, &[(0, 4), (1, 5)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
+    case.forget_offset(&case.group, &orders, 1);
+    app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1)]);
+    // The user puts it back.
+    case.committed(&orders, &[(1, 5)]);
+    orders.copy(0, 2..10);
+    app.completes_exactly();
+}
+
+#[test]
+fn a_commit_on_the_source_after_the_migration_is_reported() {
+    let case = Case::new("moved");
+    let orders = plain(&case);
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    case.committed(&orders, &[(0, 5)]);
+    // Looked at after 30 s, then at growing intervals.
+    let deadline = Duration::from_secs(90);
+    let object = app.wait("SourceMoved", deadline, |o| {
+        condition(o, ConditionType::SourceMoved).is_some()
+    });
+    assert_eq!(ready_reason(&object), Some("Completed"));
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
+    let shown = app.shows(ConditionType::SourceMoved);
+    assert_eq!(shown, "True SourceMovedAfterMigration");
+}
