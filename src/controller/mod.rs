@@ -2,6 +2,8 @@
 
 pub mod app_migration;
 mod conditions;
+#[cfg(test)]
+mod conformance;
 mod context;
 mod fault;
 mod k2k_replicator;

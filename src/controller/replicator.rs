@@ -14,6 +14,8 @@ pub struct Replicator {
     pub name: String,
     /// The object's uid.
     pub uid: String,
+    /// The object's `metadata.generation`.
+    pub generation: i64,
     /// How to reach the source.
     pub source: SourceSpec,
     /// How to reach the target.
@@ -46,6 +48,7 @@ impl Replicator {
         Ok(Self {
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
+            generation: object.metadata.generation.unwrap_or_default(),
             source,
             target,
             routes,

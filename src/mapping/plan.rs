@@ -53,6 +53,9 @@ pub struct MadeFor {
     pub target_topics: std::collections::BTreeMap<String, TopicIdentity>,
     /// Uid of the `K2KReplicator`.
     pub replicator_uid: String,
+    /// Its `metadata.generation`.
+    #[serde(default)]
+    pub replicator_generation: i64,
 }
 
 /// What tells a topic from another one of the same name.

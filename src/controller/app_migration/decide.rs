@@ -8,7 +8,7 @@
 //! | finished, suspended, invalid | never; `suspend` is false; the spec is valid |
 //! | the confirmation | latched in status, whatever becomes of the field |
 //! | the replicator | there, `Ready`, writes what is needed |
-//! | the journal | our own ConfigMap, unaltered, for these very fields |
+//! | the journal | our own ConfigMap, unaltered, for these very fields; sealed, it is the end |
 //! | rivals | no other confirmed migration of the same target group goes first |
 //! | the stored plan's clusters | the ones that the plan was made for; a commit that has begun goes on below |
 //! | the source group | known, stable offsets, no members, still through the quiet period |
@@ -248,6 +248,9 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             Next::Seldom,
         );
     }
+    if let Some(plan) = journal.committed_plan() {
+        return completed(plan, passed(rungs));
+    }
     if let Some(step) = faulted(
         seen,
         &rungs,
@@ -290,7 +293,7 @@ fn stored(object: &AppMigration, seen: &Seen, plan: &Plan, clusters: &ClusterIds
     let Some(target) = &seen.target else {
         return Step::Look(Look::Target);
     };
-    if !super::existing::begun(object, plan, &target.committed) {
+    if !super::existing::begun(plan, &target.committed) {
         return group(object, seen, rungs);
     }
     match &seen.topics {
@@ -405,9 +408,9 @@ fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         }
         None => {}
     }
-    // A stored plan holds as long as nothing moved and the policies stay: looked at again rather than
-    // computed again.
-    let Some(plan) = stored.filter(|plan| Some(plan.generation) == object.metadata.generation) else {
+    // A stored plan holds as long as nothing moved and both specs stay: looked at again rather than computed
+    // again.
+    let Some(plan) = stored.filter(|plan| is_for(plan, object, seen)) else {
         return Step::Look(Look::Mapping);
     };
     if let Some(step) = faulted(seen, &rungs, ConditionType::ReplicationCaughtUp, &[Look::Unmoved]) {
@@ -418,6 +421,17 @@ fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         Some(Ok(())) => target(object, seen, plan, passed(rungs)),
         Some(Err(_)) => Step::Look(Look::Mapping),
     }
+}
+
+/// Whether a plan was computed for the specs of the migration and of its replicator as they are now.
+fn is_for(plan: &Plan, object: &AppMigration, seen: &Seen) -> bool {
+    let Some(Ok(replicator)) = &seen.replicator else {
+        return false;
+    };
+    let made_for = &plan.made_for;
+    Some(plan.generation) == object.metadata.generation
+        && made_for.replicator_uid == replicator.uid
+        && made_for.replicator_generation == replicator.generation
 }
 
 fn mapped(plan: &Plan, rungs: Rungs) -> Rungs {
@@ -496,9 +510,6 @@ fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
 /// What on the target stands in the way of the commit.
 fn refused(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: &Rungs) -> Option<Step> {
     let target = seen.target.as_ref()?;
-    if super::existing::settled(object, plan, &target.committed) {
-        return None;
-    }
     let rung = ConditionType::OffsetsCommitted;
     if let Some(active) = &target.active {
         let statement = Statement::fails(Reason::TargetGroupActive, active.clone());
@@ -529,16 +540,7 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
                 rungs.with(rung, Statement::fails(Reason::CommittingOffsets, text)),
             )
         }
-        Some(outcome) if outcome.done() => {
-            let text = format!(
-                "offsets of {} target partitions were committed and read back",
-                plan.targets.len()
-            );
-            let mut rungs = rungs.with(rung, Statement::holds(Reason::Committed, text));
-            let ready = format!("group {} can be started on the target cluster", plan.target_group);
-            rungs.ready = Some(Statement::holds(Reason::Completed, ready));
-            rest(rungs, Next::Never)
-        }
+        Some(outcome) if outcome.done(plan) => completed(plan, rungs),
         Some(outcome) => {
             let statement = Statement {
                 status: Status::False,
@@ -556,3 +558,21 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
         }
     }
 }
+
+/// Every offset was committed and read back.
+fn completed(plan: &Plan, rungs: Rungs) -> Step {
+    let text = format!(
+        "offsets of {} target partitions were committed and read back",
+        plan.targets.len()
+    );
+    let mut rungs = rungs.with(
+        ConditionType::OffsetsCommitted,
+        Statement::holds(Reason::Committed, text),
+    );
+    let ready = format!("group {} can be started on the target cluster", plan.target_group);
+    rungs.ready = Some(Statement::holds(Reason::Completed, ready));
+    rest(rungs, Next::Never)
+}
+
+#[cfg(test)]
+mod tests;

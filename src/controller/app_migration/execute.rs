@@ -29,7 +29,7 @@ use super::{
         within_deadline,
     },
     decide::{Act, Look},
-    existing::{self, Existing},
+    existing::Existing,
     journal::{self, Journal, Snapshot},
     live::Live,
     observe::{self, Owner},
@@ -62,11 +62,8 @@ async fn store_snapshot(live: &mut Live, context: &Context) -> Result<(), KubeEr
     };
     let taken_at = Timestamp::now().to_string();
     let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
-    let journal = Journal {
-        snapshot: Some(snapshot),
-        plan: live.seen.stored_plan().cloned(),
-    };
-    store(live, context, journal).await
+    let plan = live.seen.stored_plan().cloned();
+    store(live, context, Some(snapshot), plan).await
 }
 
 async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
@@ -88,15 +85,7 @@ async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result
         computed_at: Time(computed_at),
     };
     let snapshot = live.seen.journal_snapshot().cloned();
-    store(
-        live,
-        context,
-        Journal {
-            snapshot,
-            plan: Some(plan),
-        },
-    )
-    .await?;
+    store(live, context, snapshot, Some(plan)).await?;
     if live.seen.own_journal().is_none() {
         return Ok(());
     }
@@ -117,14 +106,6 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
         .as_ref()
         .map(|t| t.committed.clone())
         .unwrap_or_default();
-    if existing::settled(&live.object, &plan, &existing) {
-        let committed = plan.targets.iter().map(TargetPlan::target).collect();
-        live.seen.outcome = Some(Outcome {
-            committed,
-            ..Outcome::default()
-        });
-        return seal(live, context, &plan).await;
-    }
     let kept = Existing::judge(&live.object, &plan, &existing).kept;
     let was = plan.clone();
     for t in &mut plan.targets {
@@ -135,15 +116,7 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     }
     if plan != was {
         let snapshot = live.seen.journal_snapshot().cloned();
-        store(
-            live,
-            context,
-            Journal {
-                snapshot,
-                plan: Some(plan.clone()),
-            },
-        )
-        .await?;
+        store(live, context, snapshot, Some(plan.clone())).await?;
     }
     if live.seen.own_journal().is_none() {
         return Ok(());
@@ -157,8 +130,8 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
         Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
         Err(fault) => live.seen.fault = Some((Look::Target, fault)),
     }
-    if live.seen.outcome.as_ref().is_some_and(Outcome::done) {
-        seal(live, context, &plan).await?;
+    if live.seen.outcome.as_ref().is_some_and(|o| o.done(&plan)) {
+        seal(live, context).await?;
     }
     Ok(())
 }
@@ -248,8 +221,24 @@ async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// Writes the journal: further parts first, the index last.
-async fn store(live: &mut Live, context: &Context, journal: Journal) -> Result<(), KubeError> {
+/// Writes the journal: further parts first, the index last. Parts that the index names now are not touched
+/// before it names others: whoever dies in between leaves the former journal whole.
+async fn store(
+    live: &mut Live,
+    context: &Context,
+    snapshot: Option<Snapshot>,
+    plan: Option<Plan>,
+) -> Result<(), KubeError> {
+    let mut journal = Journal {
+        snapshot,
+        plan,
+        parts: live
+            .seen
+            .own_journal()
+            .map(|j| j.parts.clone())
+            .unwrap_or_default(),
+        sealed: false,
+    };
     let maps = match journal::encode(&live.object, &journal) {
         Ok(maps) => maps,
         Err(error) => {
@@ -257,6 +246,7 @@ async fn store(live: &mut Live, context: &Context, journal: Journal) -> Result<(
             return Ok(());
         }
     };
+    journal.parts = journal::further_parts(&maps);
     for map in maps {
         if let Some(conflict) = put(live, context, map).await? {
             live.seen.journal = Some(JournalSeen::Conflict(conflict));
@@ -305,22 +295,19 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
     Ok(None)
 }
 
-/// Makes the committed plan immutable.
-async fn seal(live: &Live, context: &Context, plan: &Plan) -> Result<(), KubeError> {
-    let snapshot = live.seen.journal_snapshot().cloned();
-    let journal = Journal {
-        snapshot,
-        plan: Some(plan.clone()),
-    };
-    let Ok(maps) = journal::encode(&live.object, &journal) else {
-        return Ok(());
-    };
+/// Makes the committed plan immutable, the index last: from then on it stands for a commit that was read back,
+/// whatever the application does with the offsets.
+async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
+    let parts = live
+        .seen
+        .own_journal()
+        .map(|j| j.parts.clone())
+        .unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(
         context.client.clone(),
         &live.object.namespace().unwrap_or_default(),
     );
-    for map in maps {
-        let name = map.name_any();
+    for name in parts.into_iter().chain([journal::name(&live.object)]) {
         let Some(mut found) = within_deadline(api.get_opt(&name)).await? else {
             continue;
         };

@@ -2,7 +2,7 @@
 //! before the first commit, read after every restart.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Read as _, Write as _},
 };
 
@@ -167,6 +167,19 @@ pub struct Journal {
     pub snapshot: Option<Snapshot>,
     /// The plan, once it was stored.
     pub plan: Option<Plan>,
+    /// The further ConfigMaps that the first one lists.
+    pub parts: BTreeSet<String>,
+    /// The first one is immutable: the plan was committed and read back.
+    pub sealed: bool,
+}
+
+impl Journal {
+    /// The plan, where it was committed and read back.
+    pub fn committed_plan(&self) -> Option<&Plan> {
+        self.plan
+            .as_ref()
+            .filter(|plan| self.sealed && plan.commit_begun_at.is_some())
+    }
 }
 
 /// A journal that cannot be used.
@@ -184,7 +197,8 @@ pub enum JournalError {
     },
 }
 
-/// The ConfigMaps of a journal: the first holds the index of the others, and is to be written last.
+/// The ConfigMaps of a journal, in the order in which they are to be written: the one that holds the index of
+/// the others last. None of the others is one of `journal.parts`, which stay whole until then.
 pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>, JournalError> {
     let name = name(object);
     let unreadable = |file| {
@@ -219,11 +233,16 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
             ..config_map(object, &name)
         }]);
     }
-    Ok(split(object, &name, files))
+    Ok(split(object, &name, files, &journal.parts))
 }
 
-/// Compresses the files and spreads them over as many ConfigMaps as it takes.
-fn split(object: &AppMigration, name: &str, files: BTreeMap<&'static str, Vec<u8>>) -> Vec<ConfigMap> {
+/// Compresses the files and spreads them over as many ConfigMaps as it takes, none of them `in_use`.
+fn split(
+    object: &AppMigration,
+    name: &str,
+    files: BTreeMap<&'static str, Vec<u8>>,
+    in_use: &BTreeSet<String>,
+) -> Vec<ConfigMap> {
     let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
     for (file, bytes) in files {
         for (n, chunk) in gzip(&bytes).chunks(PART).enumerate() {
@@ -232,9 +251,10 @@ fn split(object: &AppMigration, name: &str, files: BTreeMap<&'static str, Vec<u8
     }
     let mut maps: Vec<ConfigMap> = Vec::new();
     let mut index = BTreeMap::new();
-    for (key, chunk) in parts {
-        let n = maps.len() + 1;
-        let part = format!("{name}-{n}");
+    let free = (1_u32..)
+        .map(|n| format!("{name}-{n}"))
+        .filter(|part| !in_use.contains(part));
+    for ((key, chunk), part) in parts.into_iter().zip(free) {
         index.insert(key.clone(), part.clone());
         maps.push(ConfigMap {
             binary_data: Some(BTreeMap::from([(key, ByteString(chunk))])),
@@ -250,44 +270,67 @@ fn split(object: &AppMigration, name: &str, files: BTreeMap<&'static str, Vec<u8
     maps
 }
 
+/// The names of all but the last of `maps`, which holds the index.
+pub fn further_parts(maps: &[ConfigMap]) -> BTreeSet<String> {
+    let further = maps.split_last().map_or(&[][..], |(_, further)| further);
+    further.iter().map(ResourceExt::name_any).collect()
+}
+
 /// The names of the further parts that the first ConfigMap lists.
-pub fn part_names(first: &ConfigMap) -> Vec<String> {
-    let index = first.data.as_ref().and_then(|d| d.get(INDEX_FILE));
-    let index: BTreeMap<String, String> = index
-        .and_then(|i| serde_json::from_str(i).ok())
-        .unwrap_or_default();
-    let names: std::collections::BTreeSet<String> = index.into_values().collect();
-    names.into_iter().collect()
+pub fn part_names(first: &ConfigMap) -> Result<BTreeSet<String>, JournalError> {
+    Ok(index(first)?.into_values().collect())
+}
+
+/// Where each piece of a file is: its key, and the name of the ConfigMap that holds it.
+fn index(first: &ConfigMap) -> Result<BTreeMap<String, String>, JournalError> {
+    let Some(index) = first.data.as_ref().and_then(|d| d.get(INDEX_FILE)) else {
+        return Ok(BTreeMap::new());
+    };
+    serde_json::from_str(index).map_err(|error| JournalError::Unreadable {
+        name: first.name_any(),
+        file: INDEX_FILE,
+        why: error.to_string(),
+    })
+}
+
+/// The pieces that the index lists, by key. Each must be there.
+fn pieces<'a>(first: &ConfigMap, parts: &'a [ConfigMap]) -> Result<BTreeMap<String, &'a [u8]>, JournalError> {
+    let held = |part: &str, key: &str| {
+        let map = parts
+            .iter()
+            .find(|map| map.metadata.name.as_deref() == Some(part))?;
+        Some(map.binary_data.as_ref()?.get(key)?.0.as_slice())
+    };
+    let piece = |(key, part): (String, String)| match held(&part, &key) {
+        Some(bytes) => Ok((key, bytes)),
+        None => Err(JournalError::Unreadable {
+            name: first.name_any(),
+            file: INDEX_FILE,
+            why: format!("{part} does not hold {key}"),
+        }),
+    };
+    index(first)?.into_iter().map(piece).collect()
 }
 
 /// Reads a journal from its first ConfigMap and the further parts.
 pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, JournalError> {
     let name = first.name_any();
+    let pieces = pieces(first, parts)?;
     let file = |file: &'static str| -> Result<Option<Vec<u8>>, JournalError> {
         if let Some(text) = first.data.as_ref().and_then(|d| d.get(file)) {
             return Ok(Some(text.clone().into_bytes()));
         }
-        let prefix = format!("{file}.gz.");
-        let number = |key: &str| key.strip_prefix(&prefix).and_then(|n| n.parse::<usize>().ok());
-        let mut chunks: Vec<(usize, &ByteString)> = parts
-            .iter()
-            .flat_map(|map| map.binary_data.iter().flatten())
-            .filter_map(|(key, bytes)| Some((number(key)?, bytes)))
-            .collect();
-        if chunks.is_empty() {
+        let piece = |n: usize| pieces.get(&format!("{file}.gz.{n}"));
+        let packed: Vec<&[u8]> = (0..).map_while(piece).copied().collect();
+        if packed.is_empty() {
             return Ok(None);
         }
-        chunks.sort_by_key(|(n, _)| *n);
-        let packed: Vec<u8> = chunks
-            .into_iter()
-            .flat_map(|(_, bytes)| bytes.0.iter().copied())
-            .collect();
         let why = |error: std::io::Error| JournalError::Unreadable {
             name: name.clone(),
             file,
             why: error.to_string(),
         };
-        gunzip(&packed).map(Some).map_err(why)
+        gunzip(&packed.concat()).map(Some).map_err(why)
     };
     let unreadable = |file, error: &serde_json::Error| JournalError::Unreadable {
         name: name.clone(),
@@ -302,7 +345,12 @@ pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, Journal
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|e| unreadable(PLAN_FILE, &e))?),
         None => None,
     };
-    Ok(Journal { snapshot, plan })
+    Ok(Journal {
+        snapshot,
+        plan,
+        parts: part_names(first)?,
+        sealed: first.immutable == Some(true),
+    })
 }
 
 /// The name of the journal's first ConfigMap.
@@ -349,3 +397,6 @@ fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
         .read_to_end(&mut unpacked)?;
     Ok(unpacked)
 }
+
+#[cfg(test)]
+mod tests;

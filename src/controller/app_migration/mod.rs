@@ -5,6 +5,8 @@ mod decide;
 mod execute;
 mod existing;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 mod journal;
 mod live;
 mod observe;

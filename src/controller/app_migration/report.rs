@@ -1,7 +1,7 @@
 //! The only writer of an `AppMigration`'s status and events. Nothing is written when nothing changed; every
 //! write carries the resource version that was read, so that it fails where somebody else was faster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,7 +10,10 @@ use kube::{Api, ResourceExt, api::PostParams};
 use crate::{
     api::v1alpha1::{AppMigration, AppMigrationStatus, ConditionType, RETRY_ANNOTATION, Reason, Summary},
     crash_point,
-    mapping::{Plan, plan::TargetPlan},
+    mapping::{
+        Plan,
+        plan::{SourceCertificate, TargetPlan},
+    },
 };
 
 use super::{
@@ -122,7 +125,7 @@ fn ready_reason(object: &AppMigration) -> Option<String> {
 }
 
 /// Sets all conditions to what the rungs say.
-fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: Option<i64>) {
+pub(super) fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: Option<i64>) {
     let now = Timestamp::now();
     let list = &mut status.conditions;
     let ready = rungs.ready();
@@ -149,6 +152,13 @@ fn summary(live: &Live) -> Option<Summary> {
         _ => None,
     };
     let plan = live.seen.stored_plan().or(computed)?;
+    if live
+        .seen
+        .own_journal()
+        .is_some_and(|j| j.committed_plan().is_some())
+    {
+        return Some(count(plan, |_| true, None));
+    }
     let committed: BTreeSet<_> = live
         .seen
         .outcome
@@ -175,26 +185,21 @@ fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<
             .iter()
             .flat_map(|t| t.sources.iter().map(move |row| (t, row)))
     };
-    let partitions: BTreeSet<(&str, i32)> = rows()
-        .map(|(_, row)| (row.topic.as_str(), row.partition))
-        .collect();
-    let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| *topic).collect();
-    let of = |q: &(&str, i32)| {
-        let (topic, partition) = *q;
-        rows()
-            .filter(move |(_, row)| row.topic == topic && row.partition == partition)
-            .collect::<Vec<_>>()
-    };
+    let mut by_source: BTreeMap<(&str, i32), Vec<(&TargetPlan, &SourceCertificate)>> = BTreeMap::new();
+    for (t, row) in rows() {
+        let q = (row.topic.as_str(), row.partition);
+        by_source.entry(q).or_default().push((t, row));
+    }
+    let topics: BTreeSet<&str> = by_source.keys().map(|(topic, _)| *topic).collect();
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let by_source: Vec<Vec<_>> = partitions.iter().map(of).collect();
     let committed = number(
         by_source
-            .iter()
+            .values()
             .filter(|rows| rows.iter().all(|(t, _)| is_committed(t)))
             .count(),
     );
     let committed = known.unwrap_or(committed);
-    let total = number(partitions.len());
+    let total = number(by_source.len());
     Summary {
         topics: number(topics.len()),
         partitions: total,
@@ -202,16 +207,19 @@ fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<
         progress: format!("{committed}/{total}"),
         exact: number(
             by_source
-                .iter()
+                .values()
                 .filter(|rows| rows.iter().all(|(_, row)| row.exact))
                 .count(),
         ),
         reread: rows().map(|(_, row)| row.reread).sum(),
         gaps: by_source
-            .iter()
+            .values()
             .filter_map(|rows| rows.first())
             .map(|(_, row)| row.gap)
             .sum(),
         natives_skipped: plan.targets.iter().map(|t| t.natives_skipped).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests;

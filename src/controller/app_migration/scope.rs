@@ -205,14 +205,18 @@ impl Chooser<'_> {
     /// Rule 16: on a target partition that it shares with one that takes part, none can be left absent.
     fn shared(&mut self) {
         let left_out: Vec<LeftOut> = self.scope.left_out.clone();
-        for left in left_out.iter().filter(|l| !l.why.contains("unreplicatedTopics")) {
+        for left in &left_out {
             let Some(route) = self.inputs.replicator.routes.route(&left.topic) else {
                 continue;
             };
+            // Of a topic that is gone from the source, copies can be anywhere.
+            let partitions = self.inputs.source_topics.get(&left.topic);
+            let holds = |t: &TopicPartition| match left.partition {
+                Some(n) => n == t.partition,
+                None => partitions.is_none_or(|n| t.partition.unsigned_abs() < *n),
+            };
             let shares = |t: &&TopicPartition| {
-                t.topic == route.topic
-                    && (route.partitioning == TargetPartitioning::Producer
-                        || left.partition.is_none_or(|n| n == t.partition))
+                t.topic == route.topic && (route.partitioning == TargetPartitioning::Producer || holds(t))
             };
             let Some(t) = self.scope.targets.keys().find(shares).cloned() else {
                 continue;
@@ -272,3 +276,6 @@ impl Chooser<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,9 +170,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Everything is committed and read back.
-    pub fn done(&self) -> bool {
-        self.failed.is_empty() && self.refused.is_empty() && self.active.is_none()
+    /// Everything is committed and read back: each partition was seen to have its offset.
+    pub fn done(&self, plan: &Plan) -> bool {
+        let nothing_left = self.failed.is_empty() && self.refused.is_empty() && self.active.is_none();
+        nothing_left && self.committed.len() == plan.targets.len()
     }
 
     /// Nothing but what only the user can mend is left.

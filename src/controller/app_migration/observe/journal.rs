@@ -7,7 +7,7 @@ use crate::{api::v1alpha1::AppMigration, mapping::Plan};
 
 use super::super::{
     super::{Context, KubeError, within_deadline},
-    journal::{self, Journal},
+    journal::{self, Journal, JournalError},
     seen::JournalSeen,
 };
 
@@ -30,8 +30,15 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
             return Ok(JournalSeen::Conflict(text));
         }
     }
+    let unusable = |error: JournalError| {
+        JournalSeen::Conflict(format!("{error}; delete this object and create a new one"))
+    };
+    let names = match journal::part_names(&first) {
+        Ok(names) => names,
+        Err(error) => return Ok(unusable(error)),
+    };
     let mut parts = Vec::new();
-    for part in journal::part_names(&first) {
+    for part in names {
         let Some(found) = within_deadline(api.get_opt(&part)).await? else {
             return Ok(JournalSeen::Conflict(format!(
                 "ConfigMap {part}, a part of the plan, is gone"
@@ -41,11 +48,7 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
     }
     let journal = match journal::decode(&first, &parts) {
         Ok(journal) => journal,
-        Err(error) => {
-            return Ok(JournalSeen::Conflict(format!(
-                "{error}; delete this object and create a new one"
-            )));
-        }
+        Err(error) => return Ok(unusable(error)),
     };
     Ok(verified(object, journal))
 }

@@ -85,6 +85,7 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
         source_topics: identities(&clusters.source, &used).await.map_err(on_source)?,
         target_topics,
         replicator_uid: replicator.uid.clone(),
+        replicator_generation: replicator.generation,
     };
     let request = Request {
         scope: &scope,
