@@ -15,7 +15,16 @@ fn apply(case: &Case, kind: &str, spec: Value) -> Result<String, String> {
     let file = std::env::temp_dir().join(format!("{}.json", case.namespace));
     fs::write(&file, object.to_string()).unwrap();
     let file = file.to_str().unwrap();
-    kubectl(&["-n", &case.namespace, "create", "--dry-run=server", "-o", "json", "-f", file])
+    kubectl(&[
+        "-n",
+        &case.namespace,
+        "create",
+        "--dry-run=server",
+        "-o",
+        "json",
+        "-f",
+        file,
+    ])
 }
 
 fn migration(change: impl FnOnce(&mut Value)) -> Value {
@@ -44,43 +53,92 @@ fn refused(case: &Case, kind: &str, spec: Value, words: &[&str]) {
 #[test]
 fn migrations_that_are_refused() {
     let case = Case::new("refusedmigrations");
-    let refused = |change: fn(&mut Value), words: &[&str]| refused(&case, "AppMigration", migration(change), words);
-    refused(|s| s["quietPeriod"] = json!("0s"), &["quietPeriod must be between 1s and 1h"]);
-    refused(|s| s["quietPeriod"] = json!("2h"), &["quietPeriod must be between 1s and 1h"]);
+    let refused =
+        |change: fn(&mut Value), words: &[&str]| refused(&case, "AppMigration", migration(change), words);
+    refused(
+        |s| s["quietPeriod"] = json!("0s"),
+        &["quietPeriod must be between 1s and 1h"],
+    );
+    refused(
+        |s| s["quietPeriod"] = json!("2h"),
+        &["quietPeriod must be between 1s and 1h"],
+    );
     refused(|s| s["quietPeriod"] = json!("soon"), &["quietPeriod"]);
     refused(|s| s["consumerGroup"] = json!(""), &["consumerGroup"]);
-    refused(|s| s["policies"] = json!({ "gap": "Perhaps" }), &["spec.policies.gap", "Perhaps", "Accept"]);
-    refused(|s| s["policies"] = json!({ "existingTargetOffsets": "overwrite" }), &["existingTargetOffsets", "Overwrite"]);
+    refused(
+        |s| s["policies"] = json!({ "gap": "Perhaps" }),
+        &["spec.policies.gap", "Perhaps", "Accept"],
+    );
+    refused(
+        |s| s["policies"] = json!({ "existingTargetOffsets": "overwrite" }),
+        &["existingTargetOffsets", "Overwrite"],
+    );
     refused(|s| s["policy"] = json!({}), &["policy"]);
-    refused(|s| { s.as_object_mut().unwrap().remove("replicatorRef"); }, &["replicatorRef", "Required"]);
+    refused(
+        |s| {
+            s.as_object_mut().unwrap().remove("replicatorRef");
+        },
+        &["replicatorRef", "Required"],
+    );
     let name = "n".repeat(241);
     let object = json!({ "apiVersion": "k2k.dev/v1alpha1", "kind": "AppMigration", "metadata": { "name": name }, "spec": migration(|_| {}) });
     let file = std::env::temp_dir().join(format!("{}-long.json", case.namespace));
     fs::write(&file, object.to_string()).unwrap();
-    let error = kubectl(&["-n", &case.namespace, "create", "--dry-run=server", "-f", file.to_str().unwrap()]).unwrap_err();
+    let error = kubectl(&[
+        "-n",
+        &case.namespace,
+        "create",
+        "--dry-run=server",
+        "-f",
+        file.to_str().unwrap(),
+    ])
+    .unwrap_err();
     assert!(error.contains("at most 240 characters"), "{error}");
 }
 
 #[test]
 fn replicators_that_are_refused() {
     let case = Case::new("refusedreplicators");
-    let refused = |change: fn(&mut Value), words: &[&str]| refused(&case, "K2KReplicator", replicator(change), words);
+    let refused =
+        |change: fn(&mut Value), words: &[&str]| refused(&case, "K2KReplicator", replicator(change), words);
     let one_of = "exactly one of pipelineFrom and replication must be set";
-    refused(|s| s["pipelineFrom"] = json!({ "configMapRef": { "name": "p" } }), &[one_of]);
-    refused(|s| { s.as_object_mut().unwrap().remove("replication"); }, &[one_of]);
+    refused(
+        |s| s["pipelineFrom"] = json!({ "configMapRef": { "name": "p" } }),
+        &[one_of],
+    );
+    refused(
+        |s| {
+            s.as_object_mut().unwrap().remove("replication");
+        },
+        &[one_of],
+    );
     refused(|s| s["replication"] = json!([]), &["replication"]);
-    refused(|s| { s.as_object_mut().unwrap().remove("source"); }, &["source and target are required"]);
-    let sasl = json!({ "mechanism": "PLAIN", "username": "u", "passwordSecretRef": { "name": "s", "key": "k" } });
+    refused(
+        |s| {
+            s.as_object_mut().unwrap().remove("source");
+        },
+        &["source and target are required"],
+    );
+    let sasl =
+        json!({ "mechanism": "PLAIN", "username": "u", "passwordSecretRef": { "name": "s", "key": "k" } });
     let mut spec = replicator(|_| {});
     spec["source"]["sasl"] = sasl.clone();
-    self::refused(&case, "K2KReplicator", spec.clone(), &["sasl requires tls to be stated"]);
+    self::refused(
+        &case,
+        "K2KReplicator",
+        spec.clone(),
+        &["sasl requires tls to be stated"],
+    );
     spec["source"]["tls"] = json!({ "enabled": false });
     apply(&case, "K2KReplicator", spec.clone()).unwrap();
     spec["source"]["sasl"]["mechanism"] = json!("GSSAPI");
     self::refused(&case, "K2KReplicator", spec, &["GSSAPI", "SCRAM-SHA-512"]);
     refused(|s| s["target"]["tls"] = json!({}), &["enabled"]);
     refused(
-        |s| s["target"]["tls"] = json!({ "enabled": true, "certificateSecretRef": { "name": "s", "key": "k" } }),
+        |s| {
+            s["target"]["tls"] =
+                json!({ "enabled": true, "certificateSecretRef": { "name": "s", "key": "k" } })
+        },
         &["mutual TLS needs both"],
     );
     refused(
@@ -92,7 +150,8 @@ fn replicators_that_are_refused() {
 #[test]
 fn defaults_are_the_careful_choice() {
     let case = Case::new("defaults");
-    let object: Value = serde_json::from_str(&apply(&case, "AppMigration", migration(|_| {})).unwrap()).unwrap();
+    let object: Value =
+        serde_json::from_str(&apply(&case, "AppMigration", migration(|_| {})).unwrap()).unwrap();
     assert_eq!(
         object["spec"],
         json!({
@@ -105,20 +164,28 @@ fn defaults_are_the_careful_choice() {
             },
         })
     );
-    let object: Value = serde_json::from_str(&apply(&case, "K2KReplicator", replicator(|_| {})).unwrap()).unwrap();
+    let object: Value =
+        serde_json::from_str(&apply(&case, "K2KReplicator", replicator(|_| {})).unwrap()).unwrap();
     let spec = &object["spec"];
     assert_eq!(spec["features"]["keepRecordCreationTimestamp"], "Enabled");
-    let headers = json!({ "topic": "Disabled", "partition": "Disabled", "offset": "Disabled", "pipeline": "Disabled" });
+    let headers =
+        json!({ "topic": "Disabled", "partition": "Disabled", "offset": "Disabled", "pipeline": "Disabled" });
     assert_eq!(spec["features"]["tracingHeaders"], headers);
     assert_eq!(spec["tracing"]["encoding"], "Auto");
     assert_eq!(spec["tracing"]["headers"]["offset"], "k2k_offset");
-    assert!(spec["pipelineName"].is_null(), "a default that depends on another field is not written");
+    assert!(
+        spec["pipelineName"].is_null(),
+        "a default that depends on another field is not written"
+    );
 }
 
 #[test]
 fn every_field_is_explained() {
     for kind in ["appmigrations", "k2kreplicators"] {
-        let schema: Value = serde_json::from_str(&kubectl(&["get", "crd", &format!("{kind}.k2k.dev"), "-o", "json"]).unwrap()).unwrap();
+        let schema: Value = serde_json::from_str(
+            &kubectl(&["get", "crd", &format!("{kind}.k2k.dev"), "-o", "json"]).unwrap(),
+        )
+        .unwrap();
         let root = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         let mut silent = Vec::new();
         for part in ["spec", "status"] {
@@ -145,8 +212,15 @@ fn unexplained(schema: &Value, path: &str, silent: &mut Vec<String>) {
 fn kubectl_explains_the_policies_and_their_values() {
     let text = kubectl(&["explain", "appmigrations.spec.policies"]).unwrap();
     for policy in [
-        "existingTargetOffsets", "gap", "reprocessing", "unreplicatedTopics", "uncommittedPartitions",
-        "nativeRecords", "recordTimestamps", "replicationProof", "verification",
+        "existingTargetOffsets",
+        "gap",
+        "reprocessing",
+        "unreplicatedTopics",
+        "uncommittedPartitions",
+        "nativeRecords",
+        "recordTimestamps",
+        "replicationProof",
+        "verification",
     ] {
         assert!(text.contains(policy), "{policy}: {text}");
     }
@@ -171,12 +245,39 @@ fn short_names_and_columns() {
     kubectl(&["-n", &case.namespace, "create", "-f", file.to_str().unwrap()]).unwrap();
     let header = |args: &[&str]| {
         let text = kubectl(&[&["-n", &case.namespace, "get", "appmig"], args].concat()).unwrap();
-        let columns: Vec<String> = text.lines().next().unwrap().split("  ").map(|c| c.trim().to_owned()).collect();
+        let columns: Vec<String> = text
+            .lines()
+            .next()
+            .unwrap()
+            .split("  ")
+            .map(|c| c.trim().to_owned())
+            .collect();
         columns.into_iter().filter(|c| !c.is_empty()).collect::<Vec<_>>()
     };
-    let narrow = ["NAME", "REPLICATOR", "GROUP", "READY", "REASON", "PARTITIONS", "REREAD", "AGE"];
+    let narrow = [
+        "NAME",
+        "REPLICATOR",
+        "GROUP",
+        "READY",
+        "REASON",
+        "PARTITIONS",
+        "REREAD",
+        "AGE",
+    ];
     assert_eq!(header(&[]), narrow);
-    let wide = ["NAME", "REPLICATOR", "GROUP", "TARGET GROUP", "READY", "REASON", "PARTITIONS", "EXACT", "REREAD", "AGE", "MESSAGE"];
+    let wide = [
+        "NAME",
+        "REPLICATOR",
+        "GROUP",
+        "TARGET GROUP",
+        "READY",
+        "REASON",
+        "PARTITIONS",
+        "EXACT",
+        "REREAD",
+        "AGE",
+        "MESSAGE",
+    ];
     assert_eq!(header(&["-o", "wide"]), wide);
     kubectl(&["-n", &case.namespace, "get", "k2k"]).unwrap();
     kubectl(&["-n", &case.namespace, "get", "k2kreplicators,appmigrations"]).unwrap();

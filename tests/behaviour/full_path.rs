@@ -6,12 +6,8 @@ use std::collections::BTreeSet;
 use crate::{
     connections::secrets,
     harness::{
-        Case, K2KReplicatorSpec, Member, Side, Topic,
-        kafka::Received,
-        member::consume,
-        replicate::Replicate,
-        specs,
-        v1alpha1::SaslMechanism,
+        Case, K2KReplicatorSpec, Member, Side, Topic, kafka::Received, member::consume, replicate::Replicate,
+        specs, v1alpha1::SaslMechanism,
     },
 };
 
@@ -25,8 +21,13 @@ fn over_plain_text() {
 #[test]
 fn over_tls_with_scram() {
     let edit = |spec: &mut K2KReplicatorSpec| {
-        spec.source.as_mut().unwrap().cluster = specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512);
-        spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));
+        spec.source.as_mut().unwrap().cluster =
+            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512);
+        spec.target = Some(specs::sasl_ssl(
+            Side::Target,
+            "migrator",
+            SaslMechanism::ScramSha512,
+        ));
     };
     whole_way("full-scram", edit, "migrator");
 }
@@ -79,11 +80,19 @@ fn whole_way(name: &str, connect: impl Fn(&mut K2KReplicatorSpec), user: &str) {
     for partition in 0..PARTITIONS {
         let first = after.iter().find(|r| r.partition == partition).unwrap();
         let unread: Vec<String> = Side::Source
-            .read_from(&orders.name, partition, case.offsets(Side::Source, &case.group)[&(orders.name.clone(), partition)].offset)
+            .read_from(
+                &orders.name,
+                partition,
+                case.offsets(Side::Source, &case.group)[&(orders.name.clone(), partition)].offset,
+            )
             .into_iter()
             .map(|r| r.value)
             .collect();
-        assert_eq!(Some(&first.value), unread.first(), "the first record read on the target, of partition {partition}");
+        assert_eq!(
+            Some(&first.value),
+            unread.first(),
+            "the first record read on the target, of partition {partition}"
+        );
     }
     replicate.stop();
 }
@@ -119,11 +128,20 @@ fn the_replicator_is_killed_and_writes_again() {
     let read: BTreeSet<String> = before.into_iter().map(|r| r.value).collect();
     let start = std::time::Instant::now();
     loop {
-        let both: BTreeSet<String> = member.read().into_iter().map(|r| r.value).chain(read.clone()).collect();
+        let both: BTreeSet<String> = member
+            .read()
+            .into_iter()
+            .map(|r| r.value)
+            .chain(read.clone())
+            .collect();
         if both.len() == total {
             return;
         }
-        assert!(start.elapsed().as_secs() < 30, "{} of {total} records were read", both.len());
+        assert!(
+            start.elapsed().as_secs() < 30,
+            "{} of {total} records were read",
+            both.len()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }

@@ -8,7 +8,10 @@ const REFUSED: &str = "cannot change once stopConfirmed was true";
 fn waiting(case: &Case, confirmed: bool) -> Migration<'_> {
     let app = case.migrate(|spec| {
         spec.stop_confirmed = confirmed;
-        spec.topics = Some(TopicSelection { include: vec!["orders".into()], exclude: vec![] });
+        spec.topics = Some(TopicSelection {
+            include: vec!["orders".into()],
+            exclude: vec![],
+        });
     });
     app.waits(Reason::ReplicatorNotFound, &["k2k"]);
     app
@@ -19,10 +22,22 @@ fn refuses_every_change(app: &Migration<'_>) {
         let error = outcome.expect_err(what);
         assert!(error.contains(REFUSED), "{what}: {error}");
     };
-    refused("replicatorRef", app.try_edit(|s| s.replicator_ref.name = "other".into()));
-    refused("consumerGroup", app.try_edit(|s| s.consumer_group = "other".into()));
-    refused("targetConsumerGroup added", app.try_edit(|s| s.target_consumer_group = Some("other".into())));
-    refused("topics changed", app.try_edit(|s| s.topics.as_mut().unwrap().include.push("more".into())));
+    refused(
+        "replicatorRef",
+        app.try_edit(|s| s.replicator_ref.name = "other".into()),
+    );
+    refused(
+        "consumerGroup",
+        app.try_edit(|s| s.consumer_group = "other".into()),
+    );
+    refused(
+        "targetConsumerGroup added",
+        app.try_edit(|s| s.target_consumer_group = Some("other".into())),
+    );
+    refused(
+        "topics changed",
+        app.try_edit(|s| s.topics.as_mut().unwrap().include.push("more".into())),
+    );
     refused("topics removed", app.try_edit(|s| s.topics = None));
     let reverted = app.try_edit(|s| {
         s.stop_confirmed = false;
@@ -59,7 +74,9 @@ fn identity_is_fixed_by_the_confirmation() {
 fn identity_stays_fixed_after_the_confirmation_was_taken_back() {
     let case = Case::new("stays");
     let app = waiting(&case, true);
-    app.wait("the latch", crate::harness::stack::DEADLINE, |o| o.status.as_ref().unwrap().stop_confirmed_at.is_some());
+    app.wait("the latch", crate::harness::stack::DEADLINE, |o| {
+        o.status.as_ref().unwrap().stop_confirmed_at.is_some()
+    });
     app.edit(|s| s.stop_confirmed = false);
     refuses_every_change(&app);
     // Everything else may change.

@@ -23,16 +23,28 @@ fn a_preview_while_the_application_still_runs() {
     let case = Case::new("preview");
     // 0: all replicated; 1: source 0..10, c = 8, target 0..5 and 9
     let orders = case.topic("orders", 2);
-    orders.fill(0, 10).fill(1, 10).copy(0, 0..10).copy(1, (0..5).chain([9]));
+    orders
+        .fill(0, 10)
+        .fill(1, 10)
+        .copy(0, 0..10)
+        .copy(1, (0..5).chain([9]));
     case.committed(&orders, &[(0, 4), (1, 8)]);
     case.replicator(|_| {});
     let member = Member::classic(Side::Source, &case.group, &orders.name);
     let app = case.migrate(|spec| spec.stop_confirmed = false);
     app.waits(Reason::AwaitingStopConfirmation, &["stopConfirmed"]);
-    let object = app.wait("a preview", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.preview.is_some()));
+    let object = app.wait("a preview", DEADLINE, |o| {
+        o.status.as_ref().is_some_and(|s| s.preview.is_some())
+    });
     let preview = object.status.unwrap().preview.unwrap();
     assert_eq!(preview.partitions, 2);
-    assert!(preview.blocks.iter().any(|b| b.starts_with("GapOnTarget ") && b.contains(&orders.at(1))), "{preview:?}");
+    assert!(
+        preview
+            .blocks
+            .iter()
+            .any(|b| b.starts_with("GapOnTarget ") && b.contains(&orders.at(1))),
+        "{preview:?}"
+    );
     // What it foresees is no condition.
     assert_eq!(app.shows(ConditionType::OffsetsMapped), "Unknown NotJudged");
     assert!(case.config_map("app-plan").is_none());
@@ -47,15 +59,31 @@ fn the_user_waits_with_kubectl() {
     app.waits(Reason::AwaitingStopConfirmation, &[]);
     let name = format!("appmig/{}", app.name);
     let ns = case.namespace.as_str();
-    kubectl(&["-n", ns, "patch", &name, "--type", "merge", "-p", r#"{"spec":{"stopConfirmed":true}}"#]).unwrap();
+    kubectl(&[
+        "-n",
+        ns,
+        "patch",
+        &name,
+        "--type",
+        "merge",
+        "-p",
+        r#"{"spec":{"stopConfirmed":true}}"#,
+    ])
+    .unwrap();
     kubectl(&["-n", ns, "wait", "--for=condition=Ready", "--timeout=60s", &name]).unwrap();
     app.completes_exactly();
     let columns = kubectl(&["-n", ns, "get", &name, "--no-headers"]).unwrap();
     let columns: Vec<&str> = columns.split_whitespace().take(7).collect();
-    assert_eq!(columns, ["app", "k2k", &case.group, "True", "Completed", "1/1", "0"]);
+    assert_eq!(
+        columns,
+        ["app", "k2k", &case.group, "True", "Completed", "1/1", "0"]
+    );
     let events = kubectl(&["-n", ns, "events", "--for", &name]).unwrap();
     assert!(events.contains("Completed"), "{events}");
-    assert!(app.get().status.unwrap().preview.is_none(), "a preview after the confirmation");
+    assert!(
+        app.get().status.unwrap().preview.is_none(),
+        "a preview after the confirmation"
+    );
 }
 
 #[test]
@@ -95,7 +123,10 @@ fn suspended_on_the_way_keeps_what_was_found() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     app.edit(|spec| spec.suspend = true);
     app.wait("Suspended", DEADLINE, |o| ready_reason(o) == Some("Suspended"));
-    assert_eq!(app.shows(ConditionType::ReplicationCaughtUp), "False ReplicationBehind");
+    assert_eq!(
+        app.shows(ConditionType::ReplicationCaughtUp),
+        "False ReplicationBehind"
+    );
     // What it waited for comes, and it does not move.
     orders.copy(0, 2..10);
     app.retry("1");
@@ -117,7 +148,10 @@ fn deleted_half_way_and_created_again() {
     app_is_gone(&case);
     let again = app.create_again();
     again.completes_exactly();
-    assert_eq!(again.plan().config_map.metadata.owner_references.unwrap()[0].uid, again.uid);
+    assert_eq!(
+        again.plan().config_map.metadata.owner_references.unwrap()[0].uid,
+        again.uid
+    );
 }
 
 #[test]
@@ -133,11 +167,18 @@ fn deleted_with_its_plan_stored() {
     // No garbage collector runs here: the plan of the former object is still there, and harmless.
     let again = app.create_again();
     again.completes_exactly();
-    assert_eq!(again.plan().config_map.metadata.owner_references.unwrap()[0].uid, again.uid);
+    assert_eq!(
+        again.plan().config_map.metadata.owner_references.unwrap()[0].uid,
+        again.uid
+    );
 }
 
 fn app_is_gone(case: &Case) {
-    assert!(kubectl(&["-n", &case.namespace, "get", "appmig", "app"]).unwrap_err().contains("not found"));
+    assert!(
+        kubectl(&["-n", &case.namespace, "get", "appmig", "app"])
+            .unwrap_err()
+            .contains("not found")
+    );
     assert!(case.offsets(Side::Target, &case.group).is_empty());
 }
 
@@ -148,7 +189,11 @@ fn a_second_run_over_an_application_that_lives_on_the_target_is_refused() {
     let app = case.migrate(|_| {});
     app.completes_exactly();
     // The application goes on there; then the object is created anew from Git.
-    case.commit(Side::Target, &case.group, [((orders.name.clone(), 0), 9.into())].into());
+    case.commit(
+        Side::Target,
+        &case.group,
+        [((orders.name.clone(), 0), 9.into())].into(),
+    );
     app.delete();
     let again = app.create_again();
     again.stalls(Reason::TargetOffsetsExist, &[&orders.at(0), "9", "4"]);

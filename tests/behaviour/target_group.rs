@@ -3,16 +3,22 @@
 use serde_json::json;
 
 use crate::harness::{
-    Case, ExistingTargetOffsets, Member, Migration, Reason, Side, Topic,
-    migration::ready_reason, stack::DEADLINE, v1alpha1::ALLOW_REWIND_ANNOTATION,
+    Case, ExistingTargetOffsets, Member, Migration, Reason, Side, Topic, migration::ready_reason,
+    stack::DEADLINE, v1alpha1::ALLOW_REWIND_ANNOTATION,
 };
 
 /// source and target 0: 0..10, c = 4, and 1: 0..10, c = 6; the target group stands at `existing`.
-fn with_existing<'c>(case: &'c Case, existing: &[(i32, i64)], policy: ExistingTargetOffsets) -> (Topic<'c>, Migration<'c>) {
+fn with_existing<'c>(
+    case: &'c Case,
+    existing: &[(i32, i64)],
+    policy: ExistingTargetOffsets,
+) -> (Topic<'c>, Migration<'c>) {
     let orders = case.topic("orders", 2);
     orders.fill(0, 10).fill(1, 10).copy(0, 0..10).copy(1, 0..10);
     case.committed(&orders, &[(0, 4), (1, 6)]);
-    let existing = existing.iter().map(|(p, o)| ((orders.name.clone(), *p), (*o).into()));
+    let existing = existing
+        .iter()
+        .map(|(p, o)| ((orders.name.clone(), *p), (*o).into()));
     case.commit(Side::Target, &case.group, existing.collect());
     case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.existing_target_offsets = policy);
@@ -84,23 +90,40 @@ fn overwrite_moves_ahead_at_once() {
     let case = Case::new("overwrite");
     let (orders, app) = with_existing(&case, &[(0, 1), (1, 2)], ExistingTargetOffsets::Overwrite);
     app.completes_exactly();
-    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(6)));
+    assert_eq!(
+        (
+            app.target_offset(&orders.name, 0),
+            app.target_offset(&orders.name, 1)
+        ),
+        (Some(4), Some(6))
+    );
 }
 
 #[test]
 fn overwrite_moves_back_only_with_the_uid() {
     let case = Case::new("rewind");
     let (orders, app) = with_existing(&case, &[(0, 7), (1, 2)], ExistingTargetOffsets::Overwrite);
-    app.stalls(Reason::TargetOffsetsExist, &[&orders.at(0), "7", "4", ALLOW_REWIND_ANNOTATION]);
+    app.stalls(
+        Reason::TargetOffsetsExist,
+        &[&orders.at(0), "7", "4", ALLOW_REWIND_ANNOTATION],
+    );
     app.annotate(ALLOW_REWIND_ANNOTATION, "some-other-uid");
     app.retry("1");
     app.wait("the retry to be handled", DEADLINE, |o| {
         o.status.as_ref().unwrap().last_handled_retry.as_deref() == Some("1")
     });
     app.stalls(Reason::TargetOffsetsExist, &[&orders.at(0)]);
-    app.patch(&json!({ "metadata": { "annotations": { ALLOW_REWIND_ANNOTATION: app.uid, "k2k.dev/retry": "2" } } }));
+    app.patch(
+        &json!({ "metadata": { "annotations": { ALLOW_REWIND_ANNOTATION: app.uid, "k2k.dev/retry": "2" } } }),
+    );
     app.completes_exactly();
-    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(6)));
+    assert_eq!(
+        (
+            app.target_offset(&orders.name, 0),
+            app.target_offset(&orders.name, 1)
+        ),
+        (Some(4), Some(6))
+    );
 }
 
 #[test]
@@ -111,7 +134,11 @@ fn offsets_of_other_topics_are_not_touched() {
     orders.fill(0, 10).copy(0, 0..10);
     other.fill(0, 3).copy(0, 0..3);
     case.committed(&orders, &[(0, 4)]);
-    case.commit(Side::Target, &case.group, [((other.name.clone(), 0), 2.into())].into());
+    case.commit(
+        Side::Target,
+        &case.group,
+        [((other.name.clone(), 0), 2.into())].into(),
+    );
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.comes_to_completed();
@@ -133,9 +160,7 @@ fn two_migrations_of_one_target_group() {
     second.stalls(Reason::DuplicateMigration, &["first"]);
     // Suspended as it may be, the first one has the group.
     first.edit(|spec| spec.suspend = true);
-    first.wait("Suspended", DEADLINE, |o| {
-        ready_reason(o) == Some("Suspended")
-    });
+    first.wait("Suspended", DEADLINE, |o| ready_reason(o) == Some("Suspended"));
     second.retry("1");
     second.stalls(Reason::DuplicateMigration, &["first"]);
     orders.copy(0, 3..10);

@@ -309,7 +309,9 @@ impl Case {
                     .or(spec["consumerGroup"].as_str());
                 let done = conformance::condition(&version, "OffsetsCommitted");
                 let begun = done.is_some_and(|c| {
-                    c["status"] == "True" || c["reason"] == "CommittingOffsets" || c["reason"] == "CommitFailed"
+                    c["status"] == "True"
+                        || c["reason"] == "CommittingOffsets"
+                        || c["reason"] == "CommitFailed"
                 });
                 *committed.entry(group.unwrap_or_default().to_owned()).or_default() |= begun;
             }
@@ -330,8 +332,10 @@ impl Case {
     /// Everything there is to see.
     fn show(&self) {
         let ns = ["-n", &self.namespace];
-        let mut commands: Vec<Vec<&str>> =
-            vec![vec!["get", "appmig,k2k", "-o", "yaml"], vec!["get", "events.events.k8s.io"]];
+        let mut commands: Vec<Vec<&str>> = vec![
+            vec!["get", "appmig,k2k", "-o", "yaml"],
+            vec!["get", "events.events.k8s.io"],
+        ];
         commands.push(vec!["get", "configmaps", "-o", "yaml"]);
         for command in commands {
             let args: Vec<&str> = command.iter().chain(&ns).copied().collect();

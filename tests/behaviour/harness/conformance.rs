@@ -10,28 +10,9 @@ use serde_json::Value;
 
 use super::{
     history::{Key, history},
+    table::{ERRORS, OF_READY, OF_REPLICATOR, STALLED, STEPS},
     v1alpha1::{ConditionType, Reason},
 };
-
-/// The way of a migration, with the reasons that each step may have: the table of api.md.
-const STEPS: [(&str, &str, &[&str]); 6] = [
-    ("ReplicatorReady", "Ready", &["ReplicatorNotFound", "ReplicatorNotReady", "TracingHeadersDisabled", "TimestampsNotKept"]),
-    ("StopConfirmed", "Confirmed", &["AwaitingStopConfirmation"]),
-    ("SourceGroupInactive", "Inactive", &["GroupActive", "QuietPeriodRunning", "OffsetsMoving", "SourceTransactionPending", "GroupNotFound", "UnsupportedGroupType", "SourceOffsetsGone"]),
-    ("ReplicationCaughtUp", "CaughtUp", &["ReplicationBehind", "ReplayInProgress", "OpenTransaction"]),
-    ("OffsetsMapped", "Mapped", &["MappingOffsets", "SourceOffsetOutOfRange", "GapOnTarget", "ReprocessingRefused", "NativeRecordsRefused", "TopicNotReplicated", "DuplicatePipelines", "HeadersMissing", "AmbiguousEncoding", "UncommittedPartitions", "SourceRecreated", "TargetPartitionMissing"]),
-    ("OffsetsCommitted", "Committed", &["CommittingOffsets", "TargetGroupActive", "TargetOffsetsExist", "CommitFailed", "PlanConflict", "ClusterChanged"]),
-];
-
-/// Reasons that `Ready` has of its own.
-const OF_READY: [&str; 9] = ["Suspended", "SourceUnavailable", "TargetUnavailable", "AuthenticationFailed", "AuthorizationFailed", "SecretNotFound", "InvalidSpec", "SpecChangedAfterConfirmation", "DuplicateMigration"];
-
-/// What only a change by the user can end. `CommitFailed` may be either.
-const STALLED: [&str; 21] = ["UnsupportedGroupType", "TracingHeadersDisabled", "TimestampsNotKept", "SourceOffsetOutOfRange", "GapOnTarget", "ReprocessingRefused", "NativeRecordsRefused", "TopicNotReplicated", "DuplicatePipelines", "HeadersMissing", "AmbiguousEncoding", "UncommittedPartitions", "SourceRecreated", "TargetPartitionMissing", "SourceOffsetsGone", "TargetOffsetsExist", "PlanConflict", "ClusterChanged", "InvalidSpec", "SpecChangedAfterConfirmation", "DuplicateMigration"];
-
-const ERRORS: [&str; 6] = ["SourceUnavailable", "TargetUnavailable", "AuthenticationFailed", "AuthorizationFailed", "SecretNotFound", "CommitFailed"];
-
-const OF_REPLICATOR: [&str; 7] = ["Ready", "InvalidSpec", "SecretNotFound", "SourceUnavailable", "TargetUnavailable", "AuthenticationFailed", "AuthorizationFailed"];
 
 /// More versions than this of one object is churn: the longest story of a test has about 30.
 const MOST_VERSIONS: usize = 80;
@@ -52,10 +33,12 @@ pub fn check(namespace: &str) -> Vec<String> {
                 .iter()
                 .flat_map(|version| problems(kind, version).into_iter().map(move |p| (p, version)));
             let first = problems.take(3);
+            wrong.extend(first.map(|(p, version)| format!("{kind} {name}: {p}, in {:#}", version["status"])));
             wrong.extend(
-                first.map(|(p, version)| format!("{kind} {name}: {p}, in {:#}", version["status"])),
+                transitions(&versions)
+                    .into_iter()
+                    .map(|p| format!("{kind} {name}: {p}")),
             );
-            wrong.extend(transitions(&versions).into_iter().map(|p| format!("{kind} {name}: {p}")));
             if versions.len() > MOST_VERSIONS {
                 wrong.push(format!("{kind} {name} had {} versions", versions.len()));
             }
@@ -70,10 +53,20 @@ pub fn story(namespace: &str) -> String {
     for kind in ["AppMigration", "K2KReplicator"] {
         for name in history().names(namespace, kind) {
             for version in history().of(&(namespace.to_owned(), kind.to_owned(), name.clone())) {
-                let conditions = version["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                let conditions = version["status"]["conditions"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
                 let said: Vec<String> = conditions
                     .iter()
-                    .map(|c| format!("{}={}:{}", text(&c["type"]), text(&c["status"]), text(&c["reason"])))
+                    .map(|c| {
+                        format!(
+                            "{}={}:{}",
+                            text(&c["type"]),
+                            text(&c["status"]),
+                            text(&c["reason"])
+                        )
+                    })
                     .collect();
                 let message = condition(&version, "Ready").map_or("", |c| text(&c["message"]));
                 let number = text(&version["metadata"]["resourceVersion"]);
@@ -168,10 +161,14 @@ fn well_formed(object: &Value, c: &Value) -> Vec<String> {
         object["status"]["observedGeneration"].as_i64(),
     );
     if of_condition.is_none() || of_status.is_none() {
-        wrong.push(format!("{kind}: observedGeneration {of_condition:?}, the status' {of_status:?}"));
+        wrong.push(format!(
+            "{kind}: observedGeneration {of_condition:?}, the status' {of_status:?}"
+        ));
     }
     if of_condition > generation || of_status > generation {
-        wrong.push(format!("{kind}: observedGeneration beyond generation {generation:?}"));
+        wrong.push(format!(
+            "{kind}: observedGeneration beyond generation {generation:?}"
+        ));
     }
     wrong
 }
@@ -179,8 +176,11 @@ fn well_formed(object: &Value, c: &Value) -> Vec<String> {
 /// What kstatus relies on, and api.md's list of what is stalled.
 fn kstatus(object: &Value, ready: &Value) -> Vec<String> {
     let reason_of = |kind: &str| condition(object, kind).map(|c| text(&c["reason"]));
-    let (reconciling, stalled, reason) =
-        (reason_of("Reconciling"), reason_of("Stalled"), text(&ready["reason"]));
+    let (reconciling, stalled, reason) = (
+        reason_of("Reconciling"),
+        reason_of("Stalled"),
+        text(&ready["reason"]),
+    );
     let failed = reason == "CommitFailed" && stalled.is_some();
     let expected = if ready["status"] == "True" || reason == "Suspended" {
         (None, None)
@@ -206,7 +206,9 @@ fn steps(object: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     let (mut stalled, mut first) = (None, None);
     for (kind, good, others) in STEPS {
-        let Some(c) = condition(object, kind) else { continue };
+        let Some(c) = condition(object, kind) else {
+            continue;
+        };
         let (status, reason) = (text(&c["status"]), text(&c["reason"]));
         let fits = match status {
             "True" => reason == good,
@@ -265,20 +267,26 @@ fn transitions(versions: &[Value]) -> Vec<String> {
             continue;
         }
         for c in after["status"]["conditions"].as_array().into_iter().flatten() {
-            let Some(old) = condition(before, text(&c["type"])) else { continue };
+            let Some(old) = condition(before, text(&c["type"])) else {
+                continue;
+            };
             let same_time = old["lastTransitionTime"] == c["lastTransitionTime"];
             if old["status"] == c["status"] && !same_time {
-                wrong.push(format!("lastTransitionTime moved without a transition: {old} then {c}"));
+                wrong.push(format!(
+                    "lastTransitionTime moved without a transition: {old} then {c}"
+                ));
             }
             if text(&c["lastTransitionTime"]) < text(&old["lastTransitionTime"]) {
                 wrong.push(format!("lastTransitionTime went back: {old} then {c}"));
             }
         }
-        if ["completedAt", "stopConfirmedAt"]
-            .iter()
-            .any(|latch| !before["status"][latch].is_null() && before["status"][latch] != after["status"][latch])
-        {
-            wrong.push(format!("a latch changed: {} then {}", before["status"], after["status"]));
+        if ["completedAt", "stopConfirmedAt"].iter().any(|latch| {
+            !before["status"][latch].is_null() && before["status"][latch] != after["status"][latch]
+        }) {
+            wrong.push(format!(
+                "a latch changed: {} then {}",
+                before["status"], after["status"]
+            ));
         }
     }
     wrong

@@ -43,7 +43,13 @@ pub fn history() -> &'static History {
 impl History {
     async fn watch<K>(&self)
     where
-        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned + Send + 'static,
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + Serialize
+            + DeserializeOwned
+            + Send
+            + 'static,
     {
         let events = watcher::watcher(Api::<K>::all(stack::kube()), watcher::Config::default());
         pin_mut!(events);

@@ -106,7 +106,10 @@ impl Side {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         self.wait_for_partitions(name, partitions);
         // The producer would learn of them only after minutes.
-        self.producer().client().fetch_metadata(Some(name), TIMEOUT).unwrap();
+        self.producer()
+            .client()
+            .fetch_metadata(Some(name), TIMEOUT)
+            .unwrap();
     }
 
     pub fn delete_topic(self, name: &str) {
@@ -159,12 +162,15 @@ impl Side {
         let sent: Vec<_> = records
             .iter()
             .map(|record| {
-                let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-                    all.insert(Header {
-                        key,
-                        value: Some(value),
-                    })
-                });
+                let headers = record
+                    .headers
+                    .iter()
+                    .fold(OwnedHeaders::new(), |all, (key, value)| {
+                        all.insert(Header {
+                            key,
+                            value: Some(value),
+                        })
+                    });
                 let mut to_send = FutureRecord::<String, _>::to(topic)
                     .partition(partition)
                     .payload(&record.value)
@@ -182,7 +188,9 @@ impl Side {
     /// A producer with a transaction begun.
     pub fn transaction(self, id: &str) -> BaseProducer {
         let mut config = self.config();
-        config.set("transactional.id", id).set("transaction.timeout.ms", "120000");
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", "120000");
         let producer: BaseProducer = config.create().unwrap();
         producer.init_transactions(TIMEOUT).unwrap();
         producer.begin_transaction().unwrap();
@@ -207,7 +215,10 @@ impl Side {
     pub fn wait_until_stable(self, topic: &str, partition: i32) {
         let start = Instant::now();
         while self.last_stable(topic, partition) < self.bounds(topic, partition).1 {
-            assert!(start.elapsed() < TIMEOUT, "a transaction stays open on {topic}-{partition}");
+            assert!(
+                start.elapsed() < TIMEOUT,
+                "a transaction stays open on {topic}-{partition}"
+            );
         }
     }
 

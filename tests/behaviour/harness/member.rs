@@ -139,7 +139,11 @@ pub fn consume(side: Side, group: &str, topic: &str, count: usize, partitions: u
     let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
     let start = Instant::now();
     while records.len() < count || seen.len() < partitions {
-        assert!(start.elapsed() < Duration::from_secs(40), "{} of {count} records", records.len());
+        assert!(
+            start.elapsed() < Duration::from_secs(40),
+            "{} of {count} records",
+            records.len()
+        );
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             let record = received(&message.unwrap());
             seen.insert(record.partition);

@@ -29,7 +29,11 @@ impl Replicate {
             dir.join("log").join(format!("{name}.log")),
         );
         let mut documents = vec![serde_json::to_string(replicator).unwrap()];
-        documents.extend(secrets.iter().map(|secret| serde_json::to_string(secret).unwrap()));
+        documents.extend(
+            secrets
+                .iter()
+                .map(|secret| serde_json::to_string(secret).unwrap()),
+        );
         fs::write(&file, documents.join("\n---\n")).unwrap();
         let out = File::create(&log).unwrap();
         let mut command = Command::new(binary());

@@ -50,7 +50,9 @@ impl Topic<'_> {
         let producer = Side::Source.transaction(&format!("{}-{partition}-{start}", self.name));
         for offset in start..start + count {
             let value = value(partition, offset);
-            let record = BaseRecord::<(), _>::to(&self.name).partition(partition).payload(&value);
+            let record = BaseRecord::<(), _>::to(&self.name)
+                .partition(partition)
+                .payload(&value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(DEADLINE).unwrap();
