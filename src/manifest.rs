@@ -141,8 +141,8 @@ impl Manifest {
             .iter()
             .filter(|d| is(d, api_version, kind))
             .collect();
-        let named = |document: &&&Value| name.is_none_or(|name| name_of(document) == name);
-        let chosen: Vec<&Value> = of_kind.iter().filter(named).copied().collect();
+        let is_named = |document: &&&Value| name.is_none_or(|name| name_of(document) == name);
+        let chosen: Vec<&Value> = of_kind.iter().filter(is_named).copied().collect();
         let (path, kind) = (self.path.clone(), kind.to_owned());
         match chosen.as_slice() {
             [one] => Ok(one),
@@ -214,4 +214,5 @@ fn name_of(document: &Value) -> &str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What every reconcile may use: the API server, the Kafka clusters, the caches, the clock's settings.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -123,6 +123,33 @@ impl Context {
     pub fn quiet<T>(&self, uid: &str, work: impl FnOnce(&mut super::app_migration::QuietWatch) -> T) -> T {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         work(quiet.entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets objects that are gone.
+    pub fn prune(&self) {
+        let migrations = self.migrations.state();
+        let replicators = self.replicators.state();
+        let uids = migrations
+            .iter()
+            .filter_map(|m| m.uid())
+            .chain(replicators.iter().filter_map(|r| r.uid()));
+        let alive: HashSet<String> = uids.collect();
+        self.paces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|uid, _| alive.contains(uid));
+        self.quiet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|uid, _| alive.contains(uid));
+        let named: HashSet<(String, String)> = replicators
+            .iter()
+            .map(|r| (r.namespace().unwrap_or_default(), r.name_any()))
+            .collect();
+        self.target_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|name, _| named.contains(name));
     }
 
     /// Forgets an object that is gone or finished.

@@ -48,7 +48,10 @@ impl Fault {
             KafkaError::UnstableOffsets { .. } => Reason::SourceTransactionPending,
             _ => side.unavailable(),
         };
-        Self::new(reason, error.to_string())
+        // What differs from try to try would make a new status of the same trouble each time.
+        let text = error.to_string();
+        let steady = text.split(" (after ").next().unwrap_or(&text);
+        Self::new(reason, steady)
     }
 
     /// A connection cannot be opened as it is written.

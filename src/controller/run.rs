@@ -141,6 +141,7 @@ async fn evict(context: &Context) {
     loop {
         tokio::time::sleep(IDLE / 2).await;
         context.pool.evict_idle(IDLE);
+        context.prune();
     }
 }
 

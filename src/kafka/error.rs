@@ -128,7 +128,7 @@ pub enum KafkaError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No answer within the deadline, and no error event that would say why.
-    #[error("cannot {what}: no answer from Kafka at {servers} within {} ms", after.as_millis())]
+    #[error("cannot {what}: no answer from Kafka at {servers} within {} s", after.as_secs())]
     #[allow(missing_docs)]
     Timeout {
         servers: String,

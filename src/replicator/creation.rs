@@ -160,6 +160,7 @@ fn agree(name: &str, values: &[&str]) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::api::v1alpha1::TargetPartitioning;

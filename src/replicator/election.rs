@@ -38,6 +38,7 @@ pub fn works<T>(assigned: &[TopicPartition], topics: &BTreeMap<String, T>) -> bo
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn one_of_the_members_of_a_generation_works() {
-        let topics: BTreeMap<_, _> = [("b".to_owned(), ()), ("a".to_owned(), ())].into();
+        let topics: BTreeMap<_, _> = [("b".to_owned(), 1), ("a".to_owned(), 2)].into();
         let of = |of: &[(&str, i32)]| {
             of.iter()
                 .map(|(t, p)| TopicPartition::new(*t, *p))
@@ -56,6 +57,6 @@ mod tests {
         assert!(works(&of(&[("a", 0), ("b", 0)]), &topics));
         assert!(!works(&of(&[("a", 1), ("b", 1)]), &topics));
         assert!(!works(&[], &topics));
-        assert!(!works(&of(&[("a", 0)]), &BTreeMap::<String, ()>::new()));
+        assert!(!works(&of(&[("a", 0)]), &BTreeMap::<String, i32>::new()));
     }
 }

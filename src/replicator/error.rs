@@ -54,6 +54,18 @@ pub enum ReplicateError {
         /// The broker's word.
         reason: String,
     },
+    /// A batch of the source cannot be read: its checksum is wrong, or it cannot be unpacked.
+    #[error(
+        "{partition} cannot be read at offset {offset}: {reason}; nothing was passed over, a restart tries again from there"
+    )]
+    Unreadable {
+        /// Where the batch stands.
+        partition: TopicPartition,
+        /// Its first offset.
+        offset: i64,
+        /// Why.
+        reason: String,
+    },
     /// The target refuses a record for good. It is not skipped: that would lose it.
     #[error("{partition} offset {offset} cannot be copied to {target}: {reason}; {hint}")]
     Record {
@@ -106,7 +118,16 @@ impl ReplicateError {
     }
 
     /// The source reports this trouble for good.
-    pub fn not_allowed(trouble: Trouble) -> Self {
+    pub fn by_source(trouble: Trouble) -> Self {
+        if trouble.is_unreadable()
+            && let Some(partition) = trouble.place
+        {
+            return Self::Unreadable {
+                partition,
+                offset: trouble.offset,
+                reason: trouble.reason,
+            };
+        }
         Self::NotAllowed {
             place: trouble.place,
             reason: trouble.reason,

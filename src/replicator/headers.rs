@@ -114,6 +114,7 @@ impl OriginHeaders {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{DoesNotFit, OriginHeaders};
     use crate::api::v1alpha1::{Encoding, Features, Toggle, Tracing, TracingHeaders};
@@ -143,7 +144,7 @@ mod tests {
         let mut out = Vec::new();
         headers
             .each("orders", 7, offset, |name, value| {
-                out.push((name.to_owned(), value.to_vec()))
+                out.push((name.to_owned(), value.to_vec()));
             })
             .unwrap();
         out

@@ -1,36 +1,37 @@
-//! Looks at both clusters beside the copy loop: which topics there are, which are missing on the target,
-//! and how far behind the copies are. Creates missing target topics; writes nothing else.
+//! Looks at both clusters beside the copy loop: which topics there are, which are missing on the target, what
+//! retention took before it was copied, and how far behind the copies are. Moves no record.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
 
 use super::{
     ReplicateError,
-    creation::{self, ESSENTIAL},
     progress::Progress,
+    provision::{self, Capacity},
     settings::Settings,
     shared::{News, Shared},
     table::{Table, find_loop, routed},
 };
-use crate::kafka::{
-    Cluster, KafkaError,
-    replication::{NewTopicSpec, TopicAdmin, is_invalid_config},
+use crate::{
+    TopicPartition,
+    kafka::{Cluster, KafkaError},
 };
 
 /// Until the first contact with each cluster is given up.
 const FIRST_CONTACT: Duration = Duration::from_secs(15);
+
 /// See the module.
 pub struct Lookout {
     settings: Arc<Settings>,
     source: Cluster,
     target: Cluster,
     /// What was said last, so that each thing is said once.
-    said: Vec<String>,
-    /// The limit that was known last: it does not change because the target is away.
-    batch_limit: Option<u64>,
+    said: BTreeSet<String>,
+    /// What the target topics take, and of which topics that was asked.
+    capacity: (Vec<String>, Capacity),
 }
 
 impl Lookout {
@@ -42,8 +43,8 @@ impl Lookout {
             settings,
             source,
             target,
-            said: Vec::new(),
-            batch_limit: None,
+            said: BTreeSet::new(),
+            capacity: Default::default(),
         })
     }
 
@@ -61,31 +62,32 @@ impl Lookout {
             });
         }
         let mut on_target = self.target.topics().await?;
-        let missing: Vec<String> = routed
+        let missing = routed
             .iter()
-            .filter(|(_, route)| !on_target.contains_key(&route.topic))
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        let mut waiting = Vec::new();
+            .filter(|(_, route)| !on_target.contains_key(&route.topic));
+        let missing: Vec<String> = missing.map(|(topic, _)| topic.clone()).collect();
+        let mut failed = Vec::new();
         if !missing.is_empty() {
-            waiting = self.create(&routed, &on_source, &on_target, &missing).await?;
+            failed = provision::create(&self.settings, &routed, &on_source, &on_target, &missing).await?;
             on_target = self.target.topics().await?;
         }
         let mut table = Table::new(&routed, &on_source, &on_target);
-        table.waiting.append(&mut waiting);
-        table.batch_limit = self.batch_limit(&table).await.or(self.batch_limit);
-        self.batch_limit = table.batch_limit;
-        self.say(&table);
+        table.waiting.append(&mut failed);
+        table.batch_limit = self.batch_limit(&table).await;
+        self.say(
+            table
+                .waiting
+                .iter()
+                .map(|line| format!("waiting: {line}"))
+                .collect(),
+        );
         Ok(table)
     }
 
     /// The largest batch that the source topics may hold, where it can be known.
     pub async fn largest_batch(&self, table: &Table) -> Option<u64> {
         let topics: Vec<String> = table.topics.keys().cloned().collect();
-        let limits = limits(&TopicAdmin::open(&self.settings.source).ok()?, &topics)
-            .await
-            .ok()?;
-        limits.into_iter().max()
+        provision::largest_batch(&self.settings, &topics).await
     }
 
     /// Goes on looking until the process ends.
@@ -115,143 +117,61 @@ impl Lookout {
             }
             Err(error) => tracing::warn!(%error, "could not look for new topics; will try again"),
         }
-    }
-
-    /// Creates the targets of `missing`. Returns what could not be created, and why.
-    async fn create(
-        &self,
-        routed: &BTreeMap<String, crate::mapping::Route>,
-        on_source: &BTreeMap<String, u32>,
-        on_target: &BTreeMap<String, u32>,
-        missing: &[String],
-    ) -> Result<Vec<String>, ReplicateError> {
-        let source = TopicAdmin::open(&self.settings.source)?;
-        let configs = match source.configs(missing).await {
-            Ok(configs) => configs,
-            Err(error @ KafkaError::Authorization { .. }) => {
-                let way_out =
-                    "allow DescribeConfigs on the source topics, or create the target topics yourself";
-                return Ok(vec![format!(
-                    "missing on the target and not created: {error}; {way_out}"
-                )]);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let target = TopicAdmin::open(&self.settings.target)?;
-        let mut waiting = Vec::new();
-        let plan = creation::plan(
-            routed,
-            on_source,
-            on_target,
-            &configs,
-            self.settings.keep_timestamps,
-        );
-        for (spec, notes) in plan {
-            for note in notes {
-                tracing::warn!(topic = spec.name, "{note}");
-            }
-            match create_one(&target, spec).await {
-                Ok(()) => {}
-                Err(error) if error.is_retriable() && !is_invalid_config(&error) && !refused(&error) => {
-                    return Err(error.into());
-                }
-                Err(error) => waiting.push(format!("{error}; create it yourself, or allow it")),
-            }
+        match self.taken_by_retention(table).await {
+            Ok(lines) => self.say(lines),
+            Err(error) => tracing::debug!(%error, "could not compare the positions with the log starts"),
         }
-        Ok(waiting)
     }
 
-    /// The smallest limit of the target topics, where they can be read.
-    async fn batch_limit(&self, table: &Table) -> Option<u64> {
-        let mut topics: Vec<String> = table
+    /// Records that were deleted on the source before they were copied. The client goes on at the log's start
+    /// by itself and says nothing.
+    async fn taken_by_retention(&self, table: &Table) -> Result<Vec<String>, KafkaError> {
+        // Starts first: they only grow, and so do positions.
+        let starts = self.source.log_starts(&table.partitions()).await?;
+        let committed = self.source.committed(&self.settings.group).await?;
+        let lost = |(at, start): (&TopicPartition, &i64)| {
+            let position = committed.get(at)?.offset;
+            (position < *start).then(|| {
+                format!("{at}: the log begins at {start}, copied is up to {position}: what lay between was deleted on the source before it was copied")
+            })
+        };
+        Ok(starts.iter().filter_map(lost).collect())
+    }
+
+    /// What every target topic takes. Asked anew where the topics are others; what was known last stays where
+    /// the target does not answer or does not allow the question.
+    async fn batch_limit(&mut self, table: &Table) -> Option<u64> {
+        let topics: BTreeSet<String> = table
             .topics
             .values()
             .map(|copying| copying.target.clone())
             .collect();
-        topics.sort();
-        topics.dedup();
-        let limits = match TopicAdmin::open(&self.settings.target) {
-            Ok(admin) => limits(&admin, &topics).await,
-            Err(error) => Err(error),
-        };
-        limits
-            .inspect_err(
-                |error| tracing::debug!(%error, "max.message.bytes of the target topics is not known"),
-            )
-            .ok()?
-            .into_iter()
-            .min()
-    }
-
-    fn say(&mut self, table: &Table) {
-        for line in table.waiting.iter().filter(|line| !self.said.contains(line)) {
-            tracing::warn!("waiting: {line}");
-        }
-        self.said.clone_from(&table.waiting);
-    }
-}
-
-/// Creates a topic; where the target does not know a setting that is not essential, without it.
-async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<(), KafkaError> {
-    let refused = match target.create(&spec, false).await {
-        Err(error) if is_invalid_config(&error) => error,
-        outcome => {
-            return outcome.inspect(|()| {
-                tracing::info!(
-                    topic = spec.name,
-                    partitions = spec.partitions,
-                    "created on the target"
-                )
-            });
-        }
-    };
-    // An older broker, perhaps: ask for each setting by itself.
-    for (name, value) in spec.configs.clone() {
-        let alone = NewTopicSpec {
-            configs: [(name.clone(), value.clone())].into(),
-            ..spec.clone()
-        };
-        match target.create(&alone, true).await {
-            Err(error) if is_invalid_config(&error) && ESSENTIAL.contains(&name.as_str()) => {
-                return Err(error);
+        let topics: Vec<String> = topics.into_iter().collect();
+        if self.capacity.0 != topics {
+            match provision::capacity(&self.settings, &topics).await {
+                Ok(capacity) => self.capacity = (topics, capacity),
+                Err(error) => tracing::debug!(%error, "what the target topics take is not known"),
             }
-            Err(error) if is_invalid_config(&error) => {
-                tracing::warn!(
-                    topic = spec.name,
-                    name,
-                    value,
-                    "the target does not take this setting; left out"
-                );
-                spec.configs.remove(&name);
+        }
+        let (_, capacity) = &self.capacity;
+        if self.settings.keep_timestamps && !capacity.own_timestamps.is_empty() {
+            let topics = capacity.own_timestamps.join(", ");
+            self.say(vec![format!(
+                "timestamps are not kept on {topics}: set message.timestamp.type=CreateTime there"
+            )]);
+        }
+        self.capacity.1.batch_limit
+    }
+
+    /// Says each thing once.
+    fn say(&mut self, lines: Vec<String>) {
+        for line in lines {
+            if !self.said.contains(&line) {
+                tracing::warn!("{line}");
+                self.said.insert(line);
             }
-            outcome => outcome?,
         }
     }
-    tracing::debug!(error = %refused, "trying again without the settings left out");
-    target.create(&spec, false).await?;
-    tracing::info!(
-        topic = spec.name,
-        partitions = spec.partitions,
-        "created on the target"
-    );
-    Ok(())
-}
-
-/// `max.message.bytes` of each topic.
-async fn limits(admin: &TopicAdmin, topics: &[String]) -> Result<Vec<u64>, KafkaError> {
-    if topics.is_empty() {
-        return Ok(Vec::new());
-    }
-    let configs = admin.configs(topics).await?;
-    let limit = |configs: &BTreeMap<String, crate::kafka::replication::ConfigValue>| {
-        configs.get("max.message.bytes")?.value.parse().ok()
-    };
-    Ok(configs.values().filter_map(limit).collect())
-}
-
-/// A broker's own refusal (a policy, a bad name), which is not an outage.
-fn refused(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Other { code, .. } if *code > 0)
 }
 
 /// Ticks that begin after one period and do not pile up.

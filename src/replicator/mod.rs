@@ -2,7 +2,7 @@
 //! copy with its origin, and commits its own position on the source.
 //!
 //! - `settings`: what it was told, checked once.
-//! - `lookout`: which topics there are and who works; creates missing target topics (`creation`).
+//! - `lookout`: which topics there are; has missing target topics made (`provision`, `creation`).
 //! - `session`: the copy loop; the only place where records move.
 //! - `position`, `partitions`: how far each source partition is copied.
 //! - `election`: of several instances, which one works.
@@ -26,6 +26,7 @@ mod lookout;
 pub mod partitions;
 pub mod position;
 mod progress;
+mod provision;
 mod session;
 mod settings;
 mod shared;
@@ -55,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
         .enable_all()
         .build()?;
     let shared = Arc::new(Shared::default());
-    runtime.block_on(stop_on_signal(Arc::clone(&shared)))?;
+    stop_on_signal(&runtime, Arc::clone(&shared))?;
     let settings = Arc::new(runtime.block_on(Settings::read(arguments))?);
     if !settings.headers.has_offset() {
         tracing::warn!(
@@ -93,11 +94,12 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
 }
 
 /// Installs the handlers, then watches in the background.
-async fn stop_on_signal(shared: Arc<Shared>) -> std::io::Result<()> {
+fn stop_on_signal(runtime: &tokio::runtime::Runtime, shared: Arc<Shared>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
+    let _entered = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

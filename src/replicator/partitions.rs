@@ -161,6 +161,7 @@ fn split(ticket: usize) -> (usize, u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

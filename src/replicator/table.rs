@@ -65,8 +65,8 @@ pub fn routed(routes: &Routes, source: &BTreeMap<String, u32>) -> BTreeMap<Strin
 }
 
 /// A source topic and its target, where a copy would be copied again on one and the same cluster.
-pub fn find_loop(routes: &Routes, routed: &BTreeMap<String, Route>) -> Option<(String, String)> {
-    let (topic, route) = routed
+pub fn find_loop(routes: &Routes, resolved: &BTreeMap<String, Route>) -> Option<(String, String)> {
+    let (topic, route) = resolved
         .iter()
         .find(|(_, route)| routes.route(&route.topic).is_some())?;
     Some((topic.clone(), route.topic.clone()))
@@ -115,6 +115,7 @@ impl Table {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

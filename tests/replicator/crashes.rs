@@ -47,7 +47,7 @@ fn kill_9_in_the_midst_loses_nothing_and_only_repeats() {
     }
     let before = copied(&topic);
     assert!(
-        before < RECORDS as i64 * i64::from(PARTITIONS),
+        before < i64::try_from(RECORDS).unwrap() * i64::from(PARTITIONS),
         "killed too late to show anything"
     );
     let _replicator = Replicator::start(&text);
@@ -159,7 +159,7 @@ fn sigterm_while_the_target_is_away_ends_within_seconds() {
         status.success() && took < Duration::from_secs(12),
         "{status} after {took:?}:\n{log}"
     );
-    assert!(log.contains("will be copied again"), "{log}");
+    assert!(log.contains("not sent yet"), "{log}");
     let _replicator = Replicator::start(&text);
     source().wait_position_at_end(&group, &topic);
     assert_complete(&source().read_all(&topic), &target().read_all(&topic));

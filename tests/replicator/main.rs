@@ -2,6 +2,8 @@
 //!
 //! Each test has topics and a group of its own. Tests that stop a broker run alone (see `support::quiet`).
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod copying;
 mod crashes;
 mod raw;

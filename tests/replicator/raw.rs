@@ -12,7 +12,7 @@ use std::{
 
 use rdkafka::{
     bindings as sys,
-    consumer::{BaseConsumer, Consumer},
+    consumer::BaseConsumer,
     message::Message,
     producer::{BaseProducer, Producer},
 };

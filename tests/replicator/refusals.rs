@@ -157,3 +157,35 @@ fn a_record_too_large_for_the_target_is_named_and_not_passed() {
         "{committed:?}"
     );
 }
+
+#[test]
+fn a_batch_that_cannot_be_read_is_named_and_not_passed() {
+    let _brokers = brokers();
+    let topic = unique("rotten");
+    source().create(&topic, 1, &[]);
+    let dir = format!(
+        "{}/kafka/source/data/{topic}-0/00000000000000000000.log",
+        env("STACK_DIR")
+    );
+    // 0..99, 100..199, 200..299: the second is damaged on the disk.
+    source().fill(&topic, 0, 0, 100);
+    source().fill(&topic, 0, 100, 100);
+    let end = std::fs::metadata(&dir).unwrap().len();
+    source().fill(&topic, 0, 200, 100);
+    let mut bytes = std::fs::read(&dir).unwrap();
+    bytes[usize::try_from(end).unwrap() - 3] ^= 0x55;
+    std::fs::write(&dir, bytes).unwrap();
+
+    let group = unique("g");
+    let log = refused(&manifest(&group, &topic, ""), &[]);
+    assert!(
+        log.contains(&format!("{topic}-0 cannot be read at offset ")),
+        "{log}"
+    );
+    let committed = source().committed(&group, &topic).get(&0).copied().unwrap_or(0);
+    let copied = target().end(&topic, 0);
+    assert!(
+        committed < 200 && copied < 200,
+        "committed {committed}, copied {copied}"
+    );
+}

@@ -116,6 +116,15 @@ impl Cluster {
         grown[0].as_ref().unwrap();
     }
 
+    /// Moves the log's start, as retention does.
+    pub fn delete_up_to(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(DEADLINE));
+        futures::executor::block_on(self.admin().delete_records(&list, &options)).unwrap();
+    }
+
     /// A topic's configuration in force.
     pub fn configs(&self, topic: &str) -> HashMap<String, String> {
         let options = AdminOptions::new();
@@ -191,7 +200,10 @@ impl Cluster {
         for partition in 0..i32::try_from(self.partitions(topic)).unwrap() {
             list.add_partition(topic, partition);
         }
-        let committed = consumer.committed_offsets(list, DEADLINE).unwrap();
+        // A coordinator that was started just now may not know its groups yet.
+        let committed = wait_for("the committed offsets", || {
+            consumer.committed_offsets(list.clone(), DEADLINE).ok()
+        });
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset()
         {
             Offset::Offset(offset) => Some((element.partition(), offset)),
@@ -203,7 +215,11 @@ impl Cluster {
     /// The end of a partition for a reader of everything, markers included.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        consumer.fetch_watermarks(topic, partition, DEADLINE).unwrap().1
+        // A topic that was made just now may have no leader yet.
+        wait_for("the end of a log", || {
+            consumer.fetch_watermarks(topic, partition, DEADLINE).ok()
+        })
+        .1
     }
 
     /// Waits until the group's position on each partition is the log's end.
@@ -229,7 +245,9 @@ pub fn put(producer: &BaseProducer, topic: &str, partition: i32, first: usize, c
                 .payload(&text);
             match producer.send(record) {
                 Ok(()) => break,
-                Err(_) => drop(producer.poll(Duration::from_millis(10))),
+                Err(_) => {
+                    producer.poll(Duration::from_millis(10));
+                }
             }
         }
     }

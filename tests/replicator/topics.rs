@@ -111,3 +111,22 @@ fn several_topics_go_into_one() {
     };
     assert_eq!((of("a"), of("b"), copies.len()), (20, 20, 40));
 }
+
+#[test]
+fn what_retention_took_before_it_was_copied_is_said() {
+    let _brokers = brokers();
+    let topic = unique("retention");
+    source().create(&topic, 1, &[]);
+    source().fill(&topic, 0, 0, 100);
+    let group = unique("g");
+    let text = manifest(&group, &topic, "");
+    let replicator = Replicator::start(&text);
+    source().wait_position_at_end(&group, &topic);
+    replicator.terminate();
+    source().fill(&topic, 0, 100, 100);
+    source().delete_up_to(&topic, 0, 150);
+    let mut replicator = Replicator::start(&text);
+    replicator.wait_log(&format!("{topic}-0: the log begins at 150, copied is up to 100"));
+    source().wait_position_at_end(&group, &topic);
+    assert_eq!(target().read_all(&topic).len(), 150);
+}

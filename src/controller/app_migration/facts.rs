@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::UncommittedPartitions,
+    api::v1alpha1::{Reason, UncommittedPartitions},
     kafka::{Cluster, HeaderNames, KafkaError, LogRecord, OriginHeaders, ScanRange},
     mapping::{
         Assessment, Facts, MappingPolicies, Question, SourceFacts, SourceLog, SourceLogs, SourceOffset,
@@ -30,6 +30,8 @@ use super::{
 
 /// A scan that makes no progress for so long has failed.
 pub const STALL: Duration = Duration::from_secs(30);
+/// How often everything is looked at anew while retention keeps taking records.
+const MAX_TRIES: usize = 5;
 /// Offsets that are looked at first where one record decides; then ever more.
 const FIRST_STRETCH: i64 = 4_096;
 
@@ -60,18 +62,31 @@ pub struct Request<'a> {
     pub snapshot: &'a Snapshot,
 }
 
-/// Looks at both clusters and applies the rules until they conclude.
+/// Looks at both clusters and applies the rules until they conclude. Where retention on the source takes what
+/// is being asked for, everything is looked at anew.
 pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessment, Fault> {
+    for _ in 0..MAX_TRIES {
+        if let Some(concluded) = look(clusters, request).await? {
+            return Ok(concluded);
+        }
+    }
+    let text = "retention on the source kept taking records while they were read; trying again";
+    Err(Fault::new(Reason::SourceUnavailable, text))
+}
+
+async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Assessment>, Fault> {
     let facts = gather(clusters, request).await?;
-    let mut logs: SourceLogs = facts
-        .sources
-        .iter()
-        .map(|(q, source)| (q.clone(), SourceLog::new(source.log_start)))
-        .collect();
+    let start = |(q, source): (&TopicPartition, &SourceFacts)| (q.clone(), SourceLog::new(source.log_start));
+    let mut logs: SourceLogs = facts.sources.iter().map(start).collect();
     loop {
-        match assess(&facts, &logs) {
-            Assessment::Ask(questions) => answer(&clusters.source, &questions, &mut logs).await?,
-            concluded => return Ok(concluded),
+        // Pure, but long for many partitions: not on the runtime's own time.
+        match tokio::task::block_in_place(|| assess(&facts, &logs)) {
+            Assessment::Ask(questions) => {
+                if !answer(&clusters.source, &questions, &mut logs).await? {
+                    return Ok(None);
+                }
+            }
+            concluded => return Ok(Some(concluded)),
         }
     }
 }
@@ -176,7 +191,7 @@ fn position(
                 let text = format!(
                     "{q}: added to the source after the confirmation; where it stood then is not known"
                 );
-                Fault::new(crate::api::v1alpha1::Reason::UncommittedPartitions, text)
+                Fault::new(Reason::UncommittedPartitions, text)
             })?;
             Ok((SourceOffset(at_confirmation), Some("Latest")))
         }
@@ -240,8 +255,9 @@ async fn read_targets(target: &Cluster, request: &Request<'_>, facts: &mut Facts
     Ok(())
 }
 
-/// Reads what the rules ask of the source. Where one record decides, in stretches that grow.
-async fn answer(source: &Cluster, questions: &[Question], logs: &mut SourceLogs) -> Result<(), Fault> {
+/// Reads what the rules ask of the source. Where one record decides, in stretches that grow. False where the
+/// log start has moved into what was asked for: what was there is not known then.
+async fn answer(source: &Cluster, questions: &[Question], logs: &mut SourceLogs) -> Result<bool, Fault> {
     let mut stretches = Vec::new();
     for question in questions {
         let Some(log) = logs.get(&question.partition) else {
@@ -288,13 +304,16 @@ async fn answer(source: &Cluster, questions: &[Question], logs: &mut SourceLogs)
         })
         .await;
     *logs = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
-    scanned.map_err(|error| Fault::kafka(Side::Source, &error))?;
+    let stats = scanned.map_err(|error| Fault::kafka(Side::Source, &error))?;
+    if !stats.truncated.is_empty() {
+        return Ok(false);
+    }
     for (q, from, to, _) in stretches {
         if let Some(log) = logs.get_mut(&q) {
             log.cover(from, to);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The header names as the log reader takes them.

@@ -2,7 +2,7 @@
 //! which is passed in. In memory: a restart merely starts it anew.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -14,12 +14,20 @@ use super::seen::Quiet;
 #[derive(Debug, Default)]
 pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
+    /// Topics that its members were reading and that could not be seen.
+    hidden: BTreeSet<String>,
 }
 
 impl QuietWatch {
-    /// Forgets the first read: the group was active again.
-    pub fn reset(&mut self) {
+    /// The group is active: forgets the first read, and notes which of its topics could not be seen.
+    pub fn active(&mut self, hidden: BTreeSet<String>) {
         self.first = None;
+        self.hidden = hidden;
+    }
+
+    /// Topics that could not be seen when the group was active last.
+    pub fn hidden(&self) -> BTreeSet<String> {
+        self.hidden.clone()
     }
 
     /// Another read of the group's offsets, at `now`.

@@ -23,6 +23,8 @@ pub struct Trouble {
     pub code: i32,
     /// What it speaks of: a topic-partition, or nothing.
     pub place: Option<super::TopicPartition>,
+    /// At which offset there, where it is known; else negative.
+    pub offset: i64,
     /// The client's or broker's word.
     pub reason: String,
 }
@@ -46,6 +48,21 @@ impl Trouble {
         )
     }
 
+    /// Whether a batch could not be read: the client goes on **behind** it, so the caller must not.
+    pub fn is_unreadable(&self) -> bool {
+        use super::ffi::code::{
+            BAD_COMPRESSION, BAD_MSG, CRITICAL_RESOURCE, MSG_SIZE_TOO_LARGE, NOT_IMPLEMENTED,
+        };
+        let unreadable = [
+            BAD_MSG,
+            BAD_COMPRESSION,
+            NOT_IMPLEMENTED,
+            CRITICAL_RESOURCE,
+            MSG_SIZE_TOO_LARGE,
+        ];
+        self.place.is_some() && unreadable.contains(&self.code)
+    }
+
     /// Whether it only sums up what other trouble says precisely.
     pub fn is_summary(&self) -> bool {
         self.code == super::ffi::code::ALL_BROKERS_DOWN
@@ -62,19 +79,22 @@ fn trouble(polled: Polled) -> Option<Trouble> {
     match polled {
         Polled::Partition {
             partition,
+            offset,
             code,
             reason,
-            ..
         } => Some(Trouble {
             code,
             place: Some(partition),
+            offset,
             reason,
         }),
         Polled::Client { code, reason } => Some(Trouble {
             code,
             place: None,
+            offset: -1,
             reason,
         }),
+        // At debug: what matters of it comes as trouble.
         Polled::Log {
             level,
             facility,

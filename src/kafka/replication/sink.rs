@@ -177,6 +177,7 @@ impl Sink {
                 Delivery::Trouble(Trouble {
                     code: code::FATAL,
                     place: None,
+                    offset: -1,
                     reason,
                 })
             }

@@ -162,12 +162,14 @@ fn check(history: &History, plan: &TargetPlan) -> Result<(), TestCaseError> {
         let number = i32::try_from(q).unwrap();
         let read: BTreeSet<i64> = reads
             .iter()
-            .filter_map(|r| matches!(r, Record::Copy(n, _) if *n == number).then(|| origin(*r)))
+            .filter(|r| matches!(r, Record::Copy(n, _) if *n == number))
+            .map(|r| origin(*r))
             .collect();
         let start = usize::try_from(history.world.target_starts[0]).unwrap();
         let copied: Vec<i64> = history.world.targets[0][start..]
             .iter()
-            .filter_map(|r| matches!(r, Record::Copy(n, _) if *n == number).then(|| origin(*r)))
+            .filter(|r| matches!(r, Record::Copy(n, _) if *n == number))
+            .map(|r| origin(*r))
             .collect();
         // What the replicator will leave out later cannot be foreseen.
         let end = history.world.open_from.unwrap_or(i64::MAX);
@@ -244,10 +246,10 @@ fn run(
     if !known {
         history.foreseeable();
     }
-    for q in 0..sources {
-        let source = &mut history.world.sources[q];
-        source.committed = i64::try_from(committed[q].index(source.log.len() + 1)).unwrap();
-        source.replicator = known.then(|| i64::try_from(history.positions[q]).unwrap());
+    let positions = history.positions.iter().zip(committed);
+    for (source, (position, committed)) in history.world.sources.iter_mut().zip(positions) {
+        source.committed = i64::try_from(committed.index(source.log.len() + 1)).unwrap();
+        source.replicator = known.then(|| i64::try_from(*position).unwrap());
     }
     history.world.policies = policies;
     let start = usize::try_from(history.world.target_starts[0]).unwrap();

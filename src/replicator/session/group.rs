@@ -68,7 +68,12 @@ impl Session<'_> {
     pub(super) fn give_back(&mut self) -> Result<(), ReplicateError> {
         self.drop_waiting();
         self.drain(DRAIN)?;
-        if self.partitions.in_flight() > 0 {
+        let slow = self.partitions.in_flight();
+        if slow > 0 {
+            tracing::info!(
+                records = slow,
+                "the target is slow: giving up what was not sent yet, it will be read again"
+            );
             self.sink.purge_queue();
             self.drain(DRAIN_SENT)?;
             self.renew = Some("the producer's queue was thrown out to hand work on in time".to_owned());

@@ -194,8 +194,8 @@ impl<'s> Session<'s> {
 
     /// Trouble that time does not cure ends the process; anything else is waited out.
     fn judge(&mut self, trouble: &Trouble, cluster: &str) -> Result<(), ReplicateError> {
-        if trouble.is_authorization() || trouble.is_fatal() {
-            return Err(ReplicateError::not_allowed(trouble.clone()));
+        if trouble.is_authorization() || trouble.is_fatal() || trouble.is_unreadable() {
+            return Err(ReplicateError::by_source(trouble.clone()));
         }
         self.log_trouble(trouble, cluster);
         Ok(())

@@ -40,7 +40,10 @@ impl Migration<'_> {
             let offset = &offsets[&(target["topic"].as_str().unwrap().to_owned(), partition)];
             let metadata = BASE64.decode(target["metadata"].as_str().unwrap()).unwrap();
             // What `Forward` left alone has its own metadata.
-            assert!(!target["kept"].is_null() || offset.metadata == metadata, "{target:#}");
+            assert!(
+                !target["kept"].is_null() || offset.metadata == metadata,
+                "{target:#}"
+            );
         }
         assert!(status.completed_at.is_some());
         status.summary.expect("status.summary")

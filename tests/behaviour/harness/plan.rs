@@ -27,7 +27,9 @@ impl StoredPlan {
         let config_map = case.config_map(name).expect("a stored plan");
         let file = |file: &str| {
             let plain = config_map.data.iter().flatten().find(|(key, _)| *key == file);
-            let Some((_, text)) = plain else { return unpacked(case, &config_map, file) };
+            let Some((_, text)) = plain else {
+                return unpacked(case, &config_map, file);
+            };
             text.clone()
         };
         Self {
@@ -91,16 +93,22 @@ impl StoredPlan {
 /// A file that was too large: `index.json` tells which ConfigMap has which piece `<file>.gz.<n>`.
 fn unpacked(case: &Case, first: &ConfigMap, file: &str) -> String {
     let data = first.data.clone().unwrap_or_default();
-    let index = data.get("index.json").unwrap_or_else(|| panic!("no {file} in {:?}", data.keys()));
+    let index = data
+        .get("index.json")
+        .unwrap_or_else(|| panic!("no {file} in {:?}", data.keys()));
     let index: BTreeMap<String, String> = serde_json::from_str(index).unwrap();
     let prefix = format!("{file}.gz.");
-    let numbers = index.keys().filter_map(|key| key.strip_prefix(&prefix)?.parse::<usize>().ok());
+    let numbers = index
+        .keys()
+        .filter_map(|key| key.strip_prefix(&prefix)?.parse::<usize>().ok());
     let packed = (0..numbers.count()).flat_map(|n| {
         let key = format!("{prefix}{n}");
         let part = case.config_map(&index[&key]).expect("a further part");
         part.binary_data.unwrap()[&key].0.clone()
     });
     let mut text = String::new();
-    GzDecoder::new(packed.collect::<Vec<u8>>().as_slice()).read_to_string(&mut text).unwrap();
+    GzDecoder::new(packed.collect::<Vec<u8>>().as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
     text
 }

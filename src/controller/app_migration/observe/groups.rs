@@ -15,7 +15,6 @@ use super::super::{
         Context,
         fault::{Fault, Side},
     },
-    QuietWatch,
     journal::Snapshot,
     live::Live,
     scope::Selection,
@@ -32,12 +31,37 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let group = clusters.source.group(name).await.map_err(on_source)?;
     let uid = live.object.uid().unwrap_or_default();
     if group.is_active() {
-        context.quiet(&uid, QuietWatch::reset);
+        let visible = clusters.source.topics().await.map_err(on_source)?;
+        let assigned = group
+            .members
+            .iter()
+            .flat_map(|m| &m.assignment)
+            .map(|q| q.topic.clone());
+        let hidden: BTreeSet<String> = assigned.filter(|topic| !visible.contains_key(topic)).collect();
+        context.quiet(&uid, |watch| watch.active(hidden));
         let text = format!("{}; stop the application", members(name, &group));
         live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
         return Ok(());
     }
     let committed = clusters.source.committed(name).await.map_err(on_source)?;
+    // The broker leaves out of a group's offsets, silently, what the principal may not describe.
+    let hidden = context.quiet(&uid, |watch| watch.hidden());
+    if !hidden.is_empty() {
+        let visible = clusters.source.topics().await.map_err(on_source)?;
+        let still: Vec<&str> = hidden
+            .iter()
+            .filter(|t| !visible.contains_key(*t))
+            .map(String::as_str)
+            .collect();
+        if !still.is_empty() {
+            let text = format!(
+                "members of {name} were reading {}, which the credentials may not describe on the source: its \
+                 offsets cannot be seen; grant Describe",
+                still.join(", ")
+            );
+            return Err(Fault::new(Reason::AuthorizationFailed, text));
+        }
+    }
     let gone = live
         .seen
         .journal_snapshot()
@@ -48,6 +72,13 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
              credentials' rights (share and streams groups have none and cannot be moved)"
         );
         Group::Unfit(Reason::GroupNotFound, text)
+    } else if group.not_found() && !committed.is_empty() {
+        // A consumer group with offsets is Empty, never Dead: this is of a kind that the call does not know.
+        let text = format!(
+            "{name} has committed offsets but is no consumer group (a streams or share group?): only consumer \
+             groups can be moved"
+        );
+        Group::Unfit(Reason::UnsupportedGroupType, text)
     } else {
         Group::Stopped { gone }
     });

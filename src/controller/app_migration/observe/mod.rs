@@ -54,7 +54,11 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
         }
         Look::Mapping => plan::mapping(live).await,
         Look::Target => groups::target(live).await,
-        Look::Unmoved => unmoved::unmoved(live).await,
+        Look::Unmoved => match unmoved::unmoved(live).await {
+            // The target's offsets last, so that what the commit is judged by is not older than the check.
+            Ok(()) => groups::target(live).await,
+            failed => failed,
+        },
         Look::Topics => topics(live).await,
     };
     live.seen.fault = outcome.err().map(|fault| (what, fault));
@@ -140,12 +144,13 @@ async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a topic of the stored plan is another one by now.
+/// Whether a plan whose commit has begun can still be finished.
 async fn topics(live: &mut Live) -> Result<(), Fault> {
     let (Some(clusters), Some(plan)) = (&live.clusters, live.seen.stored_plan()) else {
         return Ok(());
     };
-    live.seen.topics = Some(unmoved::topics_moved(clusters, plan).await?.map_or(Ok(()), Err));
+    let moved = unmoved::unfinishable(live, clusters, plan).await?;
+    live.seen.topics = Some(moved.map_or(Ok(()), Err));
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub async fn unmoved(live: &mut Live) -> Result<(), Fault> {
         Some(moved) => Some(moved),
         None => match group_moved(live, clusters, plan).await? {
             Some(moved) => Some(moved),
-            None => match logs_moved(clusters, plan).await? {
+            None => match logs_moved(clusters, plan.targets.iter()).await? {
                 Some(moved) => Some(moved),
                 None => records_moved(live, clusters, plan).await?,
             },
@@ -57,8 +57,33 @@ pub async fn unmoved(live: &mut Live) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A topic that is another one than the plan was made for.
-pub async fn topics_moved(clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+/// What keeps a plan whose commit has begun from being finished: a target topic was recreated, or a position
+/// that is still to be committed lies outside its log. The source does not matter any more.
+pub async fn unfinishable(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+    let then = &plan.made_for.target_topics;
+    let now = identities(&clusters.target, &then.keys().cloned().collect()).await;
+    let now = now.map_err(|e| Fault::kafka(Side::Target, &e))?;
+    let recreated = then.iter().find_map(|(topic, was)| match now.get(topic) {
+        Some(is) if is.id == was.id => None,
+        Some(_) => Some(format!("topic {topic} was recreated on the target")),
+        None => Some(format!("topic {topic} is gone from the target")),
+    });
+    if recreated.is_some() {
+        return Ok(recreated);
+    }
+    let there = live
+        .seen
+        .target
+        .as_ref()
+        .map(|t| t.committed.clone())
+        .unwrap_or_default();
+    let open =
+        |t: &&TargetPlan| t.kept.is_none() && there.get(&t.target()).is_none_or(|c| c.offset != t.position.0);
+    logs_moved(clusters, plan.targets.iter().filter(open)).await
+}
+
+/// A topic that is another one than the plan was made for, or has other partitions.
+async fn topics_moved(clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
     let names = |topics: &BTreeMap<String, TopicIdentity>| topics.keys().cloned().collect::<BTreeSet<_>>();
     let made_for = &plan.made_for;
     let source = identities(&clusters.source, &names(&made_for.source_topics)).await;
@@ -114,24 +139,26 @@ async fn group_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Op
     Ok(gone.map(|(q, was)| format!("the committed offset {was} of {q} is gone")))
 }
 
-async fn logs_moved(clusters: &Clusters, plan: &Plan) -> Result<Option<String>, Fault> {
+async fn logs_moved<'p>(
+    clusters: &Clusters,
+    plans: impl Iterator<Item = &'p TargetPlan>,
+) -> Result<Option<String>, Fault> {
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
-    let targets: Vec<TopicPartition> = plan.targets.iter().map(TargetPlan::target).collect();
+    let positions: BTreeMap<TopicPartition, TargetOffset> = plans.map(|t| (t.target(), t.position)).collect();
+    let targets: Vec<TopicPartition> = positions.keys().cloned().collect();
+    if targets.is_empty() {
+        return Ok(None);
+    }
     let ends = clusters
         .target
         .last_stable_offsets(&targets)
         .await
         .map_err(on_target)?;
     let starts = clusters.target.log_starts(&targets).await.map_err(on_target)?;
-    Ok(plan.targets.iter().zip(&targets).find_map(|(t, name)| {
-        let (start, end) = (starts.get(name).copied()?, ends.get(name).copied()?);
-        let outside = t.position.0 < start || t.position.0 > end;
-        outside.then(|| {
-            format!(
-                "{name} now reaches from {start} to {end}, position {} lies outside",
-                t.position
-            )
-        })
+    Ok(positions.iter().find_map(|(t, position)| {
+        let (start, end) = (starts.get(t).copied()?, ends.get(t).copied()?);
+        let outside = position.0 < start || position.0 > end;
+        outside.then(|| format!("{t} now reaches from {start} to {end}, position {position} lies outside"))
     }))
 }
 
