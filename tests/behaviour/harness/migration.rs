@@ -119,7 +119,7 @@ impl Migration<'_> {
     }
 
     pub fn plan(&self) -> StoredPlan {
-        StoredPlan::new(self.case.config_map(&self.plan_name()).expect("a stored plan"))
+        StoredPlan::read(self.case, &self.plan_name())
     }
 
     pub fn target_group(&self) -> String {

@@ -1,13 +1,14 @@
 //! The stored plan, read as a user reads it: by the contract, not by the operator's own types.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _, io::Read as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use flate2::read::GzDecoder;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AppMigration, Side};
+use super::{AppMigration, Case, Side};
 
 /// A plan's ConfigMap.
 pub struct StoredPlan {
@@ -21,16 +22,20 @@ pub struct StoredPlan {
 }
 
 impl StoredPlan {
-    pub fn new(config_map: ConfigMap) -> Self {
-        let data = config_map.data.clone().unwrap_or_default();
-        let file = |name: &str| {
-            data.get(name)
-                .unwrap_or_else(|| panic!("no {name} in {:?}", data.keys()))
+    /// Reads `<name>-plan`, and the further parts that its index lists.
+    pub fn read(case: &Case, name: &str) -> Self {
+        let config_map = case.config_map(name).expect("a stored plan");
+        let file = |file: &str| {
+            let plain = config_map.data.iter().flatten().find(|(key, _)| *key == file);
+            let Some((_, text)) = plain else {
+                return unpacked(case, &config_map, file);
+            };
+            text.clone()
         };
         Self {
-            offsets: file("offsets.csv").clone(),
-            json: serde_json::from_str(file("plan.json")).unwrap(),
-            snapshot: serde_json::from_str(file("snapshot.json")).unwrap(),
+            offsets: file("offsets.csv"),
+            json: serde_json::from_str(&file("plan.json")).unwrap(),
+            snapshot: serde_json::from_str(&file("snapshot.json")).unwrap(),
             config_map,
         }
     }
@@ -83,4 +88,27 @@ impl StoredPlan {
             text
         })
     }
+}
+
+/// A file that was too large: `index.json` tells which ConfigMap has which piece `<file>.gz.<n>`.
+fn unpacked(case: &Case, first: &ConfigMap, file: &str) -> String {
+    let data = first.data.clone().unwrap_or_default();
+    let index = data
+        .get("index.json")
+        .unwrap_or_else(|| panic!("no {file} in {:?}", data.keys()));
+    let index: BTreeMap<String, String> = serde_json::from_str(index).unwrap();
+    let prefix = format!("{file}.gz.");
+    let numbers = index
+        .keys()
+        .filter_map(|key| key.strip_prefix(&prefix)?.parse::<usize>().ok());
+    let packed = (0..numbers.count()).flat_map(|n| {
+        let key = format!("{prefix}{n}");
+        let part = case.config_map(&index[&key]).expect("a further part");
+        part.binary_data.unwrap()[&key].0.clone()
+    });
+    let mut text = String::new();
+    GzDecoder::new(packed.collect::<Vec<u8>>().as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
 }
