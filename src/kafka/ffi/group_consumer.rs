@@ -40,6 +40,8 @@ pub(in crate::kafka) struct GroupConsumer<C: ConsumerContext + 'static> {
 
 // SAFETY: librdkafka's handles and queues may be used and freed on any thread; nothing here is thread-local.
 unsafe impl<C: ConsumerContext + 'static> Send for GroupConsumer<C> {}
+// SAFETY: as above: each of the calls here may be made by several threads at once.
+unsafe impl<C: ConsumerContext + 'static> Sync for GroupConsumer<C> {}
 
 impl<C: ConsumerContext + 'static> GroupConsumer<C> {
     /// Takes over a consumer that was made with a `group.id` and has not subscribed yet.

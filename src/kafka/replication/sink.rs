@@ -2,7 +2,10 @@
 //! which it was sent, for each target partition. It retries for ever; a record fails only where trying again
 //! cannot help.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig,
@@ -15,7 +18,7 @@ use super::{SourceRecord, Trouble, default, refused, trouble};
 use crate::kafka::{
     ConnectionConfig, KafkaError, Purpose,
     call::Asked,
-    ffi::{self, Failure, HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle, code},
+    ffi::{self, Failure, GroupConsumer, HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle, code},
     signals::Context,
 };
 
@@ -51,7 +54,9 @@ pub struct TargetTopic(usize);
 
 /// A record with its headers, ready to be sent.
 pub struct Parcel {
+    // Dropped in this order: the record lies in the memory of the client that it came from.
     outgoing: Outgoing,
+    client: Arc<GroupConsumer<Context>>,
 }
 
 /// A record that was not taken.
@@ -97,7 +102,10 @@ impl Parcel {
             .take_headers(further_headers)
             .map_err(|failure| ffi::describe(failure.code().unwrap_or_default()))?;
         origin(&mut |name, value| headers.push(name, value));
-        let record = record.event;
+        let SourceRecord {
+            event: record,
+            client,
+        } = record;
         Ok(Self {
             outgoing: Outgoing {
                 record,
@@ -106,6 +114,7 @@ impl Parcel {
                 timestamp_ms,
                 ticket,
             },
+            client,
         })
     }
 }
@@ -145,13 +154,14 @@ impl Sink {
 
     /// Queues a record.
     pub fn send(&self, topic: TargetTopic, parcel: Parcel) -> Result<(), Rejected> {
+        let Parcel { outgoing, client } = parcel;
         self.producer
-            .send(&self.topics[topic.0].1, parcel.outgoing)
+            .send(&self.topics[topic.0].1, outgoing)
             .map_err(|rejected| {
                 let (outgoing, failure) = *rejected;
                 match failure {
                     failure if failure.code() == Some(code::QUEUE_FULL) => {
-                        Rejected::Full(Box::new(Parcel { outgoing }))
+                        Rejected::Full(Box::new(Parcel { outgoing, client }))
                     }
                     Failure::Call { code, reason } => Rejected::Refused { code, reason },
                     other => Rejected::Refused {

@@ -1,6 +1,10 @@
 //! The source side: a member of the replicator's group. Writes nothing but this group's offsets.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use rdkafka::config::FromClientConfigAndContext;
 
@@ -18,7 +22,7 @@ const SESSION_TIMEOUT_MS: &str = "10000";
 
 /// A member of the replicator's group on the source.
 pub struct Source {
-    consumer: GroupConsumer<Context>,
+    consumer: Arc<GroupConsumer<Context>>,
     servers: String,
     group: String,
 }
@@ -56,9 +60,11 @@ pub enum Arrival {
     Trouble(Trouble),
 }
 
-/// A record, still in the client's memory.
+/// A record, still in the client's memory, which therefore lives as long as it.
 pub struct SourceRecord {
+    // Dropped in this order.
     pub(super) event: RecordEvent,
+    pub(super) client: Arc<GroupConsumer<Context>>,
 }
 
 impl SourceRecord {
@@ -124,7 +130,7 @@ impl Source {
         let consumer = GroupConsumer::new(consumer.map_err(refused)?)
             .map_err(|failure| explain(&servers, "open a consumer", failure))?;
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             servers,
             group: group.to_owned(),
         })
@@ -153,7 +159,10 @@ impl Source {
     /// The next record or end, if one comes in time. Not calling it is how to stop reading for a while.
     pub fn poll_record(&self, wait: Duration) -> Option<Arrival> {
         match self.consumer.poll_record(wait)? {
-            Polled::Record(event) => Some(Arrival::Record(SourceRecord { event })),
+            Polled::Record(event) => {
+                let client = Arc::clone(&self.consumer);
+                Some(Arrival::Record(SourceRecord { event, client }))
+            }
             Polled::End { partition, offset } => Some(Arrival::End { partition, offset }),
             other => trouble(other).map(Arrival::Trouble),
         }
