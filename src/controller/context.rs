@@ -14,6 +14,8 @@ use kube::{
     },
 };
 
+use tokio::sync::watch;
+
 use crate::{
     api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
     connections,
@@ -67,6 +69,7 @@ pub struct Context {
     /// How long things may take.
     pub options: Options,
     recorder: Recorder,
+    filled: watch::Sender<bool>,
     paces: Mutex<HashMap<String, Pace>>,
     quiet: Mutex<HashMap<String, super::app_migration::QuietWatch>>,
     /// The target cluster's id, by replicator (namespace, name and generation).
@@ -92,10 +95,22 @@ impl Context {
             migrations,
             replicators,
             options,
+            filled: watch::Sender::new(false),
             paces: Mutex::default(),
             quiet: Mutex::default(),
             target_ids: Mutex::default(),
         }
+    }
+
+    /// Both caches are filled.
+    pub fn set_filled(&self) {
+        self.filled.send_replace(true);
+    }
+
+    /// Waits until both caches are filled: by one that is not, a replicator would seem to be missing. (A
+    /// store's own `wait_until_ready` wakes only the last of several that wait.)
+    pub async fn filled(&self) {
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
     }
 
     /// The cluster that `spec` describes, by the Secrets of `namespace`.

@@ -86,6 +86,7 @@ pub async fn run(
             known.wait_until_ready().await,
         );
         if filled.0.is_ok() && filled.1.is_ok() {
+            context.set_filled();
             tracing::info!("ready");
             let _ = ready.send(true);
         }

@@ -46,12 +46,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
         context.forget(&uid);
         return Ok(Action::await_change());
     }
-    // Nothing is judged by caches that are not filled yet: a replicator would seem to be missing.
-    if context.replicators.wait_until_ready().await.is_err()
-        || context.migrations.wait_until_ready().await.is_err()
-    {
-        return Ok(Action::await_change());
-    }
+    context.filled().await;
     let fingerprint = fingerprint(&object, &context);
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
