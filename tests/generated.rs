@@ -1,11 +1,13 @@
-//! What is generated from the source is as it would be generated now: `crds/`, and the tables of README.md.
-//! `make generate` (UPDATE_GENERATED=1) writes them.
+//! What is generated from the source is as it would be generated now: `crds/`, and the tables of `README.md`.
+//! `make generate` (`UPDATE_GENERATED=1`) writes them.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -102,7 +104,7 @@ fn fields<T: JsonSchema>() -> String {
     let mut table = "| field | meaning | default |\n|---|---|---|\n".to_owned();
     for row in without_repetition(rows(schema.as_value(), "")) {
         let meaning = row.meaning.replace('|', "\\|");
-        table += &format!("| `{}` | {meaning} | {} |\n", row.path, row.default);
+        let _ = writeln!(table, "| `{}` | {meaning} | {} |", row.path, row.default);
     }
     table
 }
@@ -132,7 +134,7 @@ fn rows(schema: &Value, prefix: &str) -> Vec<Row> {
         names.sort_by_key(|name| *name != "name");
         // A reference by name and key is one thing.
         if names == ["name", "key"] || names == ["name"] {
-            path += &format!(": {{{}}}", names.join(", "));
+            path = format!("{path}: {{{}}}", names.join(", "));
         } else {
             below = self::rows(object, &format!("{path}."));
         }
@@ -199,7 +201,7 @@ fn meaning(field: &Value) -> String {
     }
     for value in list(&field["oneOf"]) {
         let name = value["const"].as_str().unwrap_or_default();
-        meaning += &format!("<br>`{name}`: {}", one_line(&value["description"]));
+        meaning = format!("{meaning}<br>`{name}`: {}", one_line(&value["description"]));
     }
     meaning
 }
@@ -218,7 +220,7 @@ fn conditions() -> String {
     use ConditionType::{Reconciling, SourceMoved};
     let mut table = "| condition | reason | meaning |\n|---|---|---|\n".to_owned();
     for kind in ConditionType::ALL {
-        table += &format!("| **`{kind}`** | | {} |\n", kind.describe());
+        let _ = writeln!(table, "| **`{kind}`** | | {} |", kind.describe());
         for (place, reason) in kind.reasons().iter().enumerate() {
             let mark = match reason {
                 _ if matches!(kind, Reconciling | SourceMoved) => "",
@@ -226,7 +228,7 @@ fn conditions() -> String {
                 reason if reason.is_stalled() => " *Stalled.*",
                 _ => "",
             };
-            table += &format!("| | `{reason}` | {}{mark} |\n", reason.describe());
+            let _ = writeln!(table, "| | `{reason}` | {}{mark} |", reason.describe());
         }
     }
     table
