@@ -15,9 +15,7 @@ use kube::{
 };
 
 use crate::{
-    TopicPartition,
-    api::v1alpha1::PlanRef,
-    crash_point,
+    TopicPartition, crash_point,
     kafka::{CommitOffset, KafkaError},
     mapping::{Plan, plan::TargetPlan},
 };
@@ -78,12 +76,7 @@ async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result
     if live.object.status.as_ref().is_some_and(|s| s.plan.is_some()) {
         report::write(live, context, |status| status.plan = None).await?;
     }
-    let computed_at = plan.computed_at.parse().unwrap_or_else(|_| Timestamp::now());
-    let reference = PlanRef {
-        config_map: journal::name(&live.object),
-        hash: plan.hash(),
-        computed_at: Time(computed_at),
-    };
+    let reference = report::plan_ref(&live.object, &plan);
     let snapshot = live.seen.journal_snapshot().cloned();
     store(live, context, snapshot, Some(plan)).await?;
     if live.seen.own_journal().is_none() {
@@ -229,6 +222,8 @@ async fn store(
     snapshot: Option<Snapshot>,
     plan: Option<Plan>,
 ) -> Result<(), KubeError> {
+    // A cache may lag: an object that is not the one that was read must not touch the journal.
+    report::lock(live, context).await?;
     let mut journal = Journal {
         snapshot,
         plan,

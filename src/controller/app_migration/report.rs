@@ -8,7 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt, api::PostParams};
 
 use crate::{
-    api::v1alpha1::{AppMigration, AppMigrationStatus, ConditionType, RETRY_ANNOTATION, Reason, Summary},
+    api::v1alpha1::{
+        AppMigration, AppMigrationStatus, ConditionType, PlanRef, RETRY_ANNOTATION, Reason, Summary,
+    },
     crash_point,
     mapping::{
         Plan,
@@ -19,9 +21,10 @@ use crate::{
 use super::{
     super::{
         Context, KubeError,
-        conditions::{self, Status},
+        conditions::{self, Statement, Status},
         within_deadline,
     },
+    journal,
     live::Live,
     rungs::{LADDER, Rungs},
     seen::Mapping,
@@ -37,10 +40,15 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
         crash_point!("before-report", live.object);
     }
     let summary = summary(live);
+    // Where status was lost the plan in the journal is named again.
+    let plan = live.seen.stored_plan().map(|plan| plan_ref(&live.object, plan));
     let told = ready_reason(&live.object);
     write_with(live, context, rungs, |status| {
         if let Some(summary) = summary {
             status.summary = Some(summary);
+        }
+        if let Some(plan) = plan {
+            status.plan.get_or_insert(plan);
         }
         if completed {
             status.completed_at.get_or_insert(Time(Timestamp::now()));
@@ -63,11 +71,59 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     Ok(())
 }
 
-/// Writes that the commit begins. Always a write: its lock is the last check of the object.
+/// Writes that the commit begins, or is tried again. Always a write: its lock is the last check of the object.
 pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
     let mut status = live.object.status.clone().unwrap_or_default();
-    apply(&mut status, rungs, live.object.metadata.generation);
+    let told = conditions::find(&status.conditions, ConditionType::OffsetsCommitted);
+    // What failed before and fails again changes nothing.
+    if told.is_none_or(|c| c.reason != Reason::CommitFailed.as_str()) {
+        apply(&mut status, rungs, live.object.metadata.generation);
+    }
     replace(live, context, status).await
+}
+
+/// Writes nothing new, and fails where the object was changed or deleted since it was read.
+pub async fn lock(live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let status = live.object.status.clone().unwrap_or_default();
+    replace(live, context, status).await
+}
+
+/// Writes that the positions are being computed, which can take long: once, on the way down from the group.
+pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    let on_the_way = [
+        Reason::QuietPeriodRunning,
+        Reason::OffsetsMoving,
+        Reason::GroupActive,
+        Reason::GroupNotFound,
+    ];
+    let told = ready_reason(&live.object).and_then(|reason| Reason::parse(&reason));
+    if !told.is_some_and(|reason| on_the_way.contains(&reason)) {
+        return Ok(());
+    }
+    let generation = live.object.metadata.generation;
+    let now = Timestamp::now();
+    write(live, context, |status| {
+        let list = &mut status.conditions;
+        let still = Statement::holds(
+            Reason::Inactive,
+            "the group has no members and its offsets stand still",
+        );
+        let at_work = Statement::fails(Reason::MappingOffsets, "the positions are being computed");
+        conditions::set(list, ConditionType::SourceGroupInactive, &still, generation, now);
+        conditions::set(list, ConditionType::OffsetsMapped, &at_work, generation, now);
+        conditions::set_ready(list, &at_work, Some(ConditionType::Reconciling), generation, now);
+    })
+    .await
+}
+
+/// How status names a plan.
+pub fn plan_ref(object: &AppMigration, plan: &Plan) -> PlanRef {
+    let computed_at = plan.computed_at.parse().unwrap_or_else(|_| Timestamp::now());
+    PlanRef {
+        config_map: journal::name(object),
+        hash: plan.hash(),
+        computed_at: Time(computed_at),
+    }
 }
 
 /// Changes status, if `change` changes anything.
