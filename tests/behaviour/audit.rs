@@ -39,7 +39,7 @@ fn the_operator_did_only_what_its_role_allows() {
             Side::Target,
             "migrator",
             SaslMechanism::ScramSha512,
-        ))
+        ));
     });
     case.migrate(|_| {}).completes_exactly();
 

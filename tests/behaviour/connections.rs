@@ -46,7 +46,7 @@ fn a_source_that_nobody_listens_on() {
     let text = case.replicator_says(Reason::SourceUnavailable);
     assert!(text.contains("127.0.0.1:1") && text.contains("refused"), "{text}");
     case.edit_replicator(|spec| {
-        spec.source.as_mut().unwrap().cluster.bootstrap_servers = Side::Source.bootstrap()
+        spec.source.as_mut().unwrap().cluster.bootstrap_servers = Side::Source.bootstrap();
     });
     case.replicator_says(Reason::Ready);
 }
@@ -68,7 +68,7 @@ fn a_wrong_password() {
         set_source(
             spec,
             specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512),
-        )
+        );
     });
     let text = case.replicator_says(Reason::AuthenticationFailed);
     assert!(
@@ -90,7 +90,7 @@ fn a_certificate_of_an_unknown_authority() {
         set_source(
             spec,
             specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha256),
-        )
+        );
     });
     let text = case.replicator_says(Reason::SourceUnavailable);
     assert!(text.contains("TLS") && text.contains("certificate"), "{text}");
@@ -108,7 +108,7 @@ fn a_password_that_ends_in_a_newline() {
         set_source(
             spec,
             specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::Plain),
-        )
+        );
     });
     case.replicator_says(Reason::Ready);
 }
@@ -122,7 +122,7 @@ fn a_user_without_rights_and_then_with_the_smallest() {
         set_source(
             spec,
             specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512),
-        )
+        );
     });
     let app = case.migrate(|_| {});
     app.waits(Reason::AuthorizationFailed, &[&case.group]);
@@ -155,7 +155,7 @@ fn a_user_without_rights_on_the_target() {
             Side::Target,
             "nobody",
             SaslMechanism::ScramSha512,
-        ))
+        ));
     });
     let target = Side::Target.bootstrap();
     wire::allow(

@@ -34,7 +34,7 @@ fn dies_at(point: &str, left: &Left) {
     )]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_secs(60));
+    operator::wait_for_end(Duration::from_mins(1));
 
     let offsets = app.target_offsets();
     assert_eq!(offsets.len(), if left.committed { 3 } else { 0 }, "{offsets:?}");
@@ -111,7 +111,7 @@ fn the_status_is_lost_after_the_commit() {
     )]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_secs(60));
+    operator::wait_for_end(Duration::from_mins(1));
     // A backup without statuses is restored, say.
     app.clear_status();
     operator::start(&[]);
@@ -131,7 +131,7 @@ fn the_application_moved_on_while_the_operator_was_down() {
     )]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_secs(60));
+    operator::wait_for_end(Duration::from_mins(1));
     case.commit(
         Side::Target,
         &case.group,

@@ -137,7 +137,7 @@ fn replicators_that_are_refused() {
     refused(
         |s| {
             s["target"]["tls"] =
-                json!({ "enabled": true, "certificateSecretRef": { "name": "s", "key": "k" } })
+                json!({ "enabled": true, "certificateSecretRef": { "name": "s", "key": "k" } });
         },
         &["mutual TLS needs both"],
     );

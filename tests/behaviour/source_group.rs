@@ -20,7 +20,7 @@ use crate::harness::{
 };
 
 /// 0: 0..10 on both sides, c = 4.
-fn plain<'c>(case: &'c Case) -> Topic<'c> {
+fn plain(case: &Case) -> Topic<'_> {
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 4)]);

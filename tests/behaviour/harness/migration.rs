@@ -93,7 +93,7 @@ impl Migration<'_> {
             .expect("nothing holds a deleted object back");
     }
 
-    /// The same object created anew, as GitOps does.
+    /// The same object created anew, as `GitOps` does.
     pub fn create_again(&self) -> Migration<'_> {
         let object = AppMigration::new(&self.name, self.get_spec_of_last());
         let created = block_on(self.case.api().create(&PostParams::default(), &object)).unwrap();

@@ -22,8 +22,8 @@ pub mod wire;
 
 pub use appmigration::api::v1alpha1::{
     self, AppMigration, AppMigrationSpec, ExistingTargetOffsets, GapPolicy, K2KReplicator, K2KReplicatorSpec,
-    NativeRecords, Reason, RecordTimestamps, ReplicationProof, Reprocessing, TargetPartitioning, Toggle,
-    UncommittedPartitions, UnreplicatedTopics, Verification,
+    NativeRecords, Reason, RecordTimestamps, ReplicationProof, Reprocessing, Toggle, UncommittedPartitions,
+    UnreplicatedTopics,
 };
 pub use case::Case;
 pub use copies::Copies;

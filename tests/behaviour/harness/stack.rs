@@ -12,7 +12,7 @@ use kube::Client;
 use tokio::runtime::Runtime;
 
 /// Long enough for a loaded machine; a test that passes waits far less.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A variable of the stack's environment. Without it there is nothing to test: never a skipped test.
 pub fn var(name: &str) -> String {
