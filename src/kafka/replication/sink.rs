@@ -260,7 +260,7 @@ fn client_config(connection: &ConnectionConfig, settings: SinkSettings) -> Clien
         // Together with `queued.max.messages.kbytes` on the source this bounds the memory. Above the largest
         // record, which else would never find room.
         .set("queue.buffering.max.kbytes", "131072")
-        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.messages", "100000")
         // Names that were not found are asked for again at once.
         .set("topic.metadata.refresh.interval.ms", "60000");
     config

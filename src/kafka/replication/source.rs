@@ -20,6 +20,9 @@ use crate::kafka::{
 /// on the client's own thread: a slow target does not end the session.
 const SESSION_TIMEOUT_MS: &str = "10000";
 
+/// The most to fetch from one broker at once, in bytes, where no batch is larger.
+const FETCH_MAX: u64 = 16 << 20;
+
 /// A member of the replicator's group on the source.
 pub struct Source {
     consumer: Arc<GroupConsumer<Context>>,
@@ -110,6 +113,12 @@ impl Source {
     pub fn open(connection: &ConnectionConfig, group: &str, largest_batch: u64) -> Result<Self, KafkaError> {
         let mut config = connection.client_config(Purpose::Replicator);
         default(&mut config, "fetch.message.max.bytes", &largest_batch.to_string());
+        // Memory: one answer of each broker is held beside what is queued.
+        default(
+            &mut config,
+            "fetch.max.bytes",
+            &largest_batch.max(FETCH_MAX).to_string(),
+        );
         // The default of a second rules every read; 0 would be a busy loop.
         default(&mut config, "fetch.queue.backoff.ms", "5");
         default(&mut config, "fetch.error.backoff.ms", "100");
