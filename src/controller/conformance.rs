@@ -259,6 +259,22 @@ mod tests {
     }
 
     #[test]
+    fn each_condition_has_the_tables_reasons() {
+        for (kind, holds, fails) in TABLE {
+            let mut expected = vec![holds];
+            expected.extend(fails);
+            let reasons = ConditionType::parse(kind).unwrap().reasons();
+            let reasons: Vec<&str> = reasons.iter().map(|r| r.as_str()).collect();
+            assert_eq!(reasons, expected, "{kind}");
+        }
+        let of_ready: Vec<&str> = ConditionType::Ready.reasons()[1..]
+            .iter()
+            .map(|r| r.as_str())
+            .collect();
+        assert_eq!(of_ready, OF_READY);
+    }
+
+    #[test]
     fn the_ladder_is_the_tables_order() {
         let order: Vec<&str> = ConditionType::ALL.iter().take(6).map(|k| k.as_str()).collect();
         assert_eq!(order, TABLE.map(|(kind, ..)| kind));

@@ -115,7 +115,7 @@ fn under_suspend_the_others_stay_as_they_are() {
 #[test]
 fn the_same_end_again_changes_nothing() {
     for rungs in [waiting(), suspended(), blocked(), completed()] {
-        let mut status = after(&[rungs.clone()]);
+        let mut status = after(std::slice::from_ref(&rungs));
         let before = status.clone();
         apply(&mut status, &rungs, Some(1));
         assert_eq!(status, before);

@@ -45,9 +45,10 @@ fn a_suspended_object_keeps_its_conditions_and_waits_for_a_change() {
 
 #[test]
 fn an_invalid_spec_is_stalled_and_neither_latched_nor_looked_at() {
-    let long = |object: &mut AppMigration| object.metadata.name = Some("n".repeat(241));
-    let same = |_: &mut AppMigration| {};
-    let cases: [(_, fn(&mut AppMigration), &str); 4] = [
+    type Change = fn(&mut AppMigration);
+    let long: Change = |object| object.metadata.name = Some("n".repeat(241));
+    let same: Change = |_| {};
+    let cases: [(_, Change, &str); 4] = [
         (json!({}), long, "metadata.name"),
         (json!({ "quietPeriod": "-1s" }), same, "spec.quietPeriod"),
         (

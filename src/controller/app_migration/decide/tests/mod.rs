@@ -5,6 +5,7 @@ mod ladder;
 mod plan;
 mod source;
 mod walk;
+mod world;
 
 use super::{Act, Look, Next, Rest, Step, decide};
 use crate::api::v1alpha1::{ConditionType, Reason};
