@@ -10,6 +10,7 @@ use crate::harness::{
 };
 
 /// What the server says to an object of this spec; with the metadata name `app`.
+#[allow(clippy::needless_pass_by_value)]
 fn apply(case: &Case, kind: &str, spec: Value) -> Result<String, String> {
     let object = json!({ "apiVersion": "k2k.dev/v1alpha1", "kind": kind, "metadata": { "name": "app" }, "spec": spec });
     let file = std::env::temp_dir().join(format!("{}.json", case.namespace));

@@ -1,4 +1,4 @@
-//! What the user does with the object: preview, confirm, take it back, suspend, delete, create again.
+//! What the user does with the object: confirm, take it back, suspend, delete, create again.
 
 use serde_json::json;
 
@@ -16,39 +16,6 @@ fn up_to(case: &Case, replicated: i64) -> Topic<'_> {
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
     orders
-}
-
-#[test]
-fn a_preview_while_the_application_still_runs() {
-    let case = Case::new("preview");
-    // 0: all replicated; 1: source 0..10, c = 8, target 0..5 and 9
-    let orders = case.topic("orders", 2);
-    orders
-        .fill(0, 10)
-        .fill(1, 10)
-        .copy(0, 0..10)
-        .copy(1, (0..5).chain([9]));
-    case.committed(&orders, &[(0, 4), (1, 8)]);
-    case.replicator(|_| {});
-    let member = Member::classic(Side::Source, &case.group, &orders.name);
-    let app = case.migrate(|spec| spec.stop_confirmed = false);
-    app.waits(Reason::AwaitingStopConfirmation, &["stopConfirmed"]);
-    let object = app.wait("a preview", DEADLINE, |o| {
-        o.status.as_ref().is_some_and(|s| s.preview.is_some())
-    });
-    let preview = object.status.unwrap().preview.unwrap();
-    assert_eq!(preview.partitions, 2);
-    assert!(
-        preview
-            .blocks
-            .iter()
-            .any(|b| b.starts_with("GapOnTarget ") && b.contains(&orders.at(1))),
-        "{preview:?}"
-    );
-    // What it foresees is no condition.
-    assert_eq!(app.shows(ConditionType::OffsetsMapped), "Unknown NotJudged");
-    assert!(case.config_map("app-plan").is_none());
-    member.leave();
 }
 
 #[test]
@@ -80,10 +47,6 @@ fn the_user_waits_with_kubectl() {
     );
     let events = kubectl(&["-n", ns, "events", "--for", &name]).unwrap();
     assert!(events.contains("Completed"), "{events}");
-    assert!(
-        app.get().status.unwrap().preview.is_none(),
-        "a preview after the confirmation"
-    );
 }
 
 #[test]

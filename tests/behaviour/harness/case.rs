@@ -135,6 +135,7 @@ impl Case {
         offsets.remove(&(topic.name.clone(), partition));
     }
 
+    #[allow(clippy::unused_self)]
     pub fn offsets(&self, side: Side, group: &str) -> Offsets {
         wire::committed(&side.bootstrap(), group)
     }

@@ -85,15 +85,6 @@ impl Copies {
         producer.flush(DEADLINE).unwrap();
         producer
     }
-
-    /// Appends copies with timestamps: `(source topic, source partition, source offset, timestamp)`.
-    pub fn write(target: &str, partition: i32, copies: &[(&str, i32, i64, i64)]) {
-        let records: Vec<Record> = copies
-            .iter()
-            .map(|(topic, source, offset, at)| copy(topic, *source, *offset, Some(*at)))
-            .collect();
-        Side::Target.produce(target, partition, &records);
-    }
 }
 
 fn copy(topic: &str, partition: i32, offset: i64, timestamp: Option<i64>) -> Record {

@@ -45,13 +45,6 @@ pub struct Record {
 }
 
 impl Side {
-    pub fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Target,
-            Self::Target => Self::Source,
-        }
-    }
-
     /// The stack's address of a listener: `BOOTSTRAP` (plain text), `SSL`, `MTLS`, `SASL_SSL`, …
     pub fn listener(self, name: &str) -> String {
         match self {

@@ -48,6 +48,7 @@ impl Member {
     }
 
     /// With any settings. Returns once the group has given it its partitions.
+    #[allow(clippy::needless_pass_by_value)]
     pub fn start(config: ClientConfig, topic: &str) -> Self {
         let consumer: BaseConsumer = config.create().unwrap();
         consumer.subscribe(&[topic]).unwrap();

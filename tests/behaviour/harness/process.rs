@@ -23,10 +23,6 @@ impl Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-
-    pub fn has_ended(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_some()
-    }
 }
 
 impl Drop for Process {
