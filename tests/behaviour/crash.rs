@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use appmigration::api::v1alpha1::{ExistingTargetOffsets, Reason};
+use appmigration::api::v1alpha1::{ConditionType, ExistingTargetOffsets};
 
 use crate::harness::{Case, Side, Topic, operator};
 
@@ -141,7 +141,9 @@ fn the_application_moved_on_while_the_operator_was_down() {
     );
     operator::start(&[]);
     // Whose offset that is cannot be told: nobody is set back by a guess.
-    app.stalls(Reason::TargetOffsetsExist, &[&orders.at(0), "7"]);
+    app.wait("the conflict", Duration::from_mins(1), |_| {
+        app.shows(ConditionType::OffsetsCommitted) == "False TargetOffsetsExist"
+    });
     app.edit(|spec| spec.policies.existing_target_offsets = ExistingTargetOffsets::Forward);
     app.comes_to_completed();
     assert_eq!(app.target_offset(&orders.name, 0), Some(7));

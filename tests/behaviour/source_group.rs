@@ -12,12 +12,7 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
-use crate::harness::{
-    Case, Member, Reason, Side, Topic,
-    migration::{condition, ready_reason},
-    stack::DEADLINE,
-    v1alpha1::ConditionType,
-};
+use crate::harness::{Case, Member, Reason, Side, Topic, stack::DEADLINE};
 
 /// 0: 0..10 on both sides, c = 4.
 fn plain(case: &Case) -> Topic<'_> {
@@ -161,22 +156,4 @@ fn an_offset_that_expires_while_waiting() {
     case.committed(&orders, &[(1, 5)]);
     orders.copy(0, 2..10);
     app.completes_exactly();
-}
-
-#[test]
-fn a_commit_on_the_source_after_the_migration_is_reported() {
-    let case = Case::new("moved");
-    let orders = plain(&case);
-    let app = case.migrate(|_| {});
-    app.completes_exactly();
-    case.committed(&orders, &[(0, 5)]);
-    // Looked at after 30 s, then at growing intervals.
-    let deadline = Duration::from_secs(90);
-    let object = app.wait("SourceMoved", deadline, |o| {
-        condition(o, ConditionType::SourceMoved).is_some()
-    });
-    assert_eq!(ready_reason(&object), Some("Completed"));
-    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
-    let shown = app.shows(ConditionType::SourceMoved);
-    assert_eq!(shown, "True SourceMovedAfterMigration");
 }

@@ -418,7 +418,8 @@ fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     }
     match &seen.unmoved {
         None => Step::Look(Look::Unmoved),
-        Some(Ok(())) => target(object, seen, plan, passed(rungs)),
+        // The same words as when it was computed: nothing is written while it waits.
+        Some(Ok(())) => target(object, seen, plan, mapped(plan, rungs)),
         Some(Err(_)) => Step::Look(Look::Mapping),
     }
 }

@@ -77,6 +77,7 @@ pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Resu
     let told = conditions::find(&status.conditions, ConditionType::OffsetsCommitted);
     // What failed before and fails again changes nothing.
     if told.is_none_or(|c| c.reason != Reason::CommitFailed.as_str()) {
+        status.observed_generation = live.object.metadata.generation;
         apply(&mut status, rungs, live.object.metadata.generation);
     }
     replace(live, context, status).await

@@ -141,7 +141,14 @@ impl Side {
     /// Log start and high watermark.
     pub fn bounds(self, topic: &str, partition: i32) -> (i64, i64) {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap()
+        let start = std::time::Instant::now();
+        loop {
+            // A topic that was just created may have no leader yet.
+            match consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+                Ok(bounds) => return bounds,
+                Err(error) => assert!(start.elapsed() < TIMEOUT, "{topic}-{partition}: {error}"),
+            }
+        }
     }
 
     pub fn cluster_id(self) -> String {
