@@ -57,12 +57,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     let mut live = Live::new(Arc::unwrap_or_clone(object));
     for _ in 0..MAX_STEPS {
         match decide(&live.object, &live.seen) {
-            Step::Look(what) => {
-                if what == decide::Look::Mapping {
-                    report::mapping(&mut live, &context).await?;
-                }
-                observe::look(what, &mut live, &context).await?;
-            }
+            Step::Look(what) => observe::look(what, &mut live, &context).await?,
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
             Step::Rest(rest) => {
                 report::rest(&mut live, &context, &rest.rungs).await?;

@@ -21,7 +21,7 @@ use crate::{
 use super::{
     super::{
         Context, KubeError,
-        conditions::{self, Statement, Status},
+        conditions::{self, Status},
         within_deadline,
     },
     journal,
@@ -86,34 +86,6 @@ pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Resu
 pub async fn lock(live: &mut Live, context: &Context) -> Result<(), KubeError> {
     let status = live.object.status.clone().unwrap_or_default();
     replace(live, context, status).await
-}
-
-/// Writes that the positions are being computed, which can take long: once, on the way down from the group.
-pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), KubeError> {
-    let on_the_way = [
-        Reason::QuietPeriodRunning,
-        Reason::OffsetsMoving,
-        Reason::GroupActive,
-        Reason::GroupNotFound,
-    ];
-    let told = ready_reason(&live.object).and_then(|reason| Reason::parse(&reason));
-    if !told.is_some_and(|reason| on_the_way.contains(&reason)) {
-        return Ok(());
-    }
-    let generation = live.object.metadata.generation;
-    let now = Timestamp::now();
-    write(live, context, |status| {
-        let list = &mut status.conditions;
-        let still = Statement::holds(
-            Reason::Inactive,
-            "the group has no members and its offsets stand still",
-        );
-        let at_work = Statement::fails(Reason::MappingOffsets, "the positions are being computed");
-        conditions::set(list, ConditionType::SourceGroupInactive, &still, generation, now);
-        conditions::set(list, ConditionType::OffsetsMapped, &at_work, generation, now);
-        conditions::set_ready(list, &at_work, Some(ConditionType::Reconciling), generation, now);
-    })
-    .await
 }
 
 /// How status names a plan.
