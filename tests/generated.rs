@@ -185,25 +185,23 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// What a field is for, and its values.
+/// What a field is for, and its values, where the text does not name them itself.
 fn meaning(field: &Value) -> String {
     let one_line = |text: &Value| {
-        text.as_str()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        let words: Vec<&str> = text.as_str().unwrap_or_default().split_whitespace().collect();
+        words.join(" ")
     };
-    let mut meaning = one_line(&field["description"]);
-    // A switch needs no words.
-    if list(&field["oneOf"]).any(|value| value["const"] == "Disabled") {
-        return meaning;
-    }
+    let text = one_line(&field["description"]);
+    let mut values = String::new();
     for value in list(&field["oneOf"]) {
-        let name = value["const"].as_str().unwrap_or_default();
-        meaning = format!("{meaning}<br>`{name}`: {}", one_line(&value["description"]));
+        let name = format!("`{}`", value["const"].as_str().unwrap_or_default());
+        // A switch needs no words either.
+        if text.contains(&name) || name == "`Enabled`" || name == "`Disabled`" {
+            continue;
+        }
+        values = format!("{values}<br>{name}: {}", one_line(&value["description"]));
     }
-    meaning
+    text + &values
 }
 
 fn default(field: &Value) -> String {

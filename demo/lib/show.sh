@@ -11,7 +11,7 @@ title() { printf '\n%s[%s] %s%s\n' "$BOLD" "$(clock)" "$*" "$OFF"; }
 tell() { printf '  %s\n' "$*"; }
 ok() { printf '  %s✓%s %s\n' "$GREEN" "$OFF" "$*"; }
 # What a command printed, behind a margin.
-quote() { sed "s/^/    /"; }
+quote() { sed "s/^/    /; s/ *$//"; }
 # A command as it would be typed.
 prompt() { printf '  %s$ %s%s\n' "$DIM" "$*" "$OFF"; }
 
