@@ -102,25 +102,6 @@ fn dies_before_it_reports() {
     );
 }
 
-#[test]
-fn the_status_is_lost_after_the_commit() {
-    let case = Case::alone("statuslost");
-    let orders = three(&case);
-    operator::stop();
-    operator::start(&[(
-        "APPMIGRATION_CRASH_AT",
-        &format!("after-commit@{}/app", case.namespace),
-    )]);
-    case.replicator(|_| {});
-    let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_mins(1));
-    // A backup without statuses is restored, say.
-    app.clear_status();
-    operator::start(&[]);
-    app.completes_exactly();
-    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
-}
-
 /// The application has been started on the target while the operator was down: it is not set back.
 #[test]
 fn the_application_moved_on_while_the_operator_was_down() {

@@ -65,13 +65,6 @@ impl Migration<'_> {
         patched.map(drop).map_err(|error| error.to_string())
     }
 
-    /// The object as a backup without statuses brings it back.
-    pub fn clear_status(&self) {
-        let api = self.case.api::<AppMigration>();
-        let patch = Patch::Merge(json!({ "status": null }));
-        block_on(api.patch_status(&self.name, &PatchParams::default(), &patch)).unwrap();
-    }
-
     pub fn annotate(&self, key: &str, value: &str) {
         self.patch(&json!({ "metadata": { "annotations": { key: value } } }));
     }
