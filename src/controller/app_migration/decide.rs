@@ -123,7 +123,10 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
         return rest(rungs.because(Reason::InvalidSpec, problem), Next::Seldom);
     }
     if status.stop_confirmed_at.is_none() && object.spec.stop_confirmed {
-        return Step::Act(Act::Latch, rungs);
+        return Step::Act(
+            Act::Latch,
+            rungs.with(ConditionType::StopConfirmed, confirmation(object, true)),
+        );
     }
     let confirmed = status.stop_confirmed_at.is_some();
     rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));

@@ -15,7 +15,9 @@ use kube::{
 };
 
 use crate::{
-    TopicPartition, crash_point,
+    TopicPartition,
+    api::v1alpha1::AppMigrationStatus,
+    crash_point,
     kafka::{CommitOffset, KafkaError},
     mapping::{Plan, plan::TargetPlan},
 };
@@ -41,7 +43,12 @@ pub async fn act(what: Act, rungs: &Rungs, live: &mut Live, context: &Context) -
     match what {
         Act::Latch => {
             let now = Timestamp::now();
-            report::write(live, context, |status| status.stop_confirmed_at = Some(Time(now))).await
+            let latch = |status: &mut AppMigrationStatus| status.stop_confirmed_at = Some(Time(now));
+            // A status without conditions reads as one that is done.
+            if live.object.status.is_none() {
+                return report::write_with(live, context, rungs, latch).await;
+            }
+            report::write(live, context, latch).await
         }
         Act::StoreSnapshot => store_snapshot(live, context).await,
         Act::StorePlan => store_plan(rungs, live, context).await,

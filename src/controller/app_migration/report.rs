@@ -139,11 +139,6 @@ async fn replace(live: &mut Live, context: &Context, status: AppMigrationStatus)
         context.client.clone(),
         &live.object.namespace().unwrap_or_default(),
     );
-    let generation = live.object.metadata.generation;
-    let status = AppMigrationStatus {
-        observed_generation: generation,
-        ..status
-    };
     let object = AppMigration {
         status: Some(status),
         ..live.object.clone()

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -15,6 +16,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
@@ -242,7 +244,8 @@ impl Case {
         block_on(self.api::<ConfigMap>().get_opt(name)).unwrap()
     }
 
-    /// Waits until the newest version of an object fulfils `predicate`; shows it where it never does.
+    /// Waits until the newest version of an object fulfils `predicate`; shows it where it never does. Versions
+    /// older than what the API server has now do not count: the watch lags behind a test's own edit.
     pub fn wait_for(
         &self,
         kind: &str,
@@ -252,7 +255,12 @@ impl Case {
         predicate: impl Fn(&Value) -> bool,
     ) -> Value {
         let key = (self.namespace.clone(), kind.to_owned(), name.to_owned());
-        history().wait_for(&key, deadline, predicate).unwrap_or_else(|| {
+        let now = match kind {
+            "AppMigration" => self.version::<AppMigration>(name),
+            _ => self.version::<K2KReplicator>(name),
+        };
+        let wanted = |o: &Value| number(&o["metadata"]["resourceVersion"]) >= now && predicate(o);
+        history().wait_for(&key, deadline, wanted).unwrap_or_else(|| {
             let newest = history().of(&key).pop().unwrap_or_default();
             panic!(
                 "{kind} {name} did not come to {what} within {} s; it is {:#}",
@@ -260,6 +268,18 @@ impl Case {
                 newest["status"]
             )
         })
+    }
+
+    /// The resource version that the API server has now; 0 if there is no such object.
+    fn version<K>(&self, name: &str) -> u64
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let found = block_on(self.api::<K>().get_metadata_opt(name)).unwrap();
+        found
+            .and_then(|o| o.resource_version()?.parse().ok())
+            .unwrap_or(0)
     }
 
     /// Waits until the replicator `k2k` says this of its present spec, and gives the message.
@@ -361,6 +381,11 @@ impl Case {
             let _ = block_on(self.api::<K2KReplicator>().delete(&name, &params));
         }
     }
+}
+
+/// A resource version as a number: they grow.
+fn number(version: &Value) -> u64 {
+    version.as_str().and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Case {
