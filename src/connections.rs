@@ -49,10 +49,7 @@ pub async fn resolve(
     let sasl = match &spec.sasl {
         Some(_) if spec.tls.is_none() => {
             let problem = "sasl requires tls to be stated: set tls.enabled to true, or to false for SASL over plaintext";
-            return Err(ConnectionError::Contradiction {
-                field: field.to_owned(),
-                problem,
-            });
+            return Err(ConnectionError::Contradiction { field: field.to_owned(), problem });
         }
         Some(sasl) => Some(Sasl {
             mechanism: match sasl.mechanism {
@@ -62,29 +59,16 @@ pub async fn resolve(
             },
             username: sasl.username.clone(),
             password: trim_line(
-                read(
-                    &format!("{field}.sasl.passwordSecretRef"),
-                    &sasl.password_secret_ref,
-                    secrets,
-                )
-                .await?,
+                read(&format!("{field}.sasl.passwordSecretRef"), &sasl.password_secret_ref, secrets).await?,
             ),
         }),
         None => None,
     };
     let bootstrap_servers = spec.bootstrap_servers.clone();
-    let connection = ConnectionConfig {
-        bootstrap_servers,
-        tls,
-        sasl,
-        properties: spec.properties.clone(),
-    };
+    let connection = ConnectionConfig { bootstrap_servers, tls, sasl, properties: spec.properties.clone() };
     match connection.check() {
         Ok(()) => Ok(connection),
-        Err(source) => Err(ConnectionError::Value {
-            field: field.to_owned(),
-            source,
-        }),
+        Err(source) => Err(ConnectionError::Value { field: field.to_owned(), source }),
     }
 }
 
@@ -106,10 +90,7 @@ async fn resolve_tls(
         _ => {
             let problem =
                 "mutual TLS needs both certificateSecretRef and privateKeySecretRef, or none of them";
-            return Err(ConnectionError::Contradiction {
-                field: format!("{field}.tls"),
-                problem,
-            });
+            return Err(ConnectionError::Contradiction { field: format!("{field}.tls"), problem });
         }
     };
     Ok(Tls { ca_pem, client })
@@ -121,10 +102,7 @@ async fn read(
     secrets: &impl SecretSource,
 ) -> Result<String, ConnectionError> {
     let read = secrets.read(reference).await;
-    read.map_err(|source| ConnectionError::Secret {
-        field: field.to_owned(),
-        source,
-    })
+    read.map_err(|source| ConnectionError::Secret { field: field.to_owned(), source })
 }
 
 /// Passwords are often kept with the line end that an editor or `echo` put behind them.

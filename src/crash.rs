@@ -13,11 +13,7 @@ macro_rules! crash_point {
 /// The point was reached for `object`.
 #[cfg(feature = "crash-points")]
 pub fn reached<K: kube::ResourceExt>(point: &str, object: &K) {
-    let here = format!(
-        "{point}@{}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    );
+    let here = format!("{point}@{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     if std::env::var("APPMIGRATION_CRASH_AT").as_deref() == Ok(here.as_str()) {
         tracing::error!(%here, "crash point");
         std::process::abort();

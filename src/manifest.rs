@@ -89,10 +89,7 @@ impl Manifest {
         };
         match serde_saphyr::from_multiple::<Value>(&text) {
             Ok(documents) => Ok(Self { path, documents }),
-            Err(error) => Err(ManifestError::NotYaml {
-                path,
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(ManifestError::NotYaml { path, reason: error.to_string() }),
         }
     }
 
@@ -113,22 +110,12 @@ impl Manifest {
     /// The Secrets that stand in the file too.
     pub fn secrets(&self) -> Result<InlineSecrets, ManifestError> {
         let mut secrets = InlineSecrets::new();
-        for document in self
-            .documents
-            .iter()
-            .filter(|document| is(document, "v1", "Secret"))
-        {
+        for document in self.documents.iter().filter(|document| is(document, "v1", "Secret")) {
             // The parser's own words could quote a value.
             let unreadable = |_| self.invalid(document, "data must hold base64, stringData text".to_owned());
             let secret: Secret = serde_json::from_value(document.clone()).map_err(unreadable)?;
             let values = secrets.entry(name_of(document).to_owned()).or_default();
-            values.extend(
-                secret
-                    .data
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|(key, value)| (key, value.0)),
-            );
+            values.extend(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)));
             let text = secret.string_data.unwrap_or_default();
             values.extend(text.into_iter().map(|(key, value)| (key, value.into_bytes())));
         }
@@ -136,11 +123,7 @@ impl Manifest {
     }
 
     fn choose(&self, api_version: &str, kind: &str, name: Option<&str>) -> Result<&Value, ManifestError> {
-        let of_kind: Vec<&Value> = self
-            .documents
-            .iter()
-            .filter(|d| is(d, api_version, kind))
-            .collect();
+        let of_kind: Vec<&Value> = self.documents.iter().filter(|d| is(d, api_version, kind)).collect();
         let is_named = |document: &&&Value| name.is_none_or(|name| name_of(document) == name);
         let chosen: Vec<&Value> = of_kind.iter().filter(is_named).copied().collect();
         let (path, kind) = (self.path.clone(), kind.to_owned());
@@ -154,11 +137,7 @@ impl Manifest {
             }),
             several => {
                 let names: Vec<&str> = several.iter().map(|document| name_of(document)).collect();
-                Err(ManifestError::Several {
-                    path,
-                    kind,
-                    names: names.join(", "),
-                })
+                Err(ManifestError::Several { path, kind, names: names.join(", ") })
             }
         }
     }
@@ -174,24 +153,10 @@ impl Manifest {
 
     fn found(&self) -> String {
         let describe = |document: &Value| {
-            format!(
-                "{}/{} `{}`",
-                text(document, "apiVersion"),
-                text(document, "kind"),
-                name_of(document)
-            )
+            format!("{}/{} `{}`", text(document, "apiVersion"), text(document, "kind"), name_of(document))
         };
-        let found: Vec<String> = self
-            .documents
-            .iter()
-            .filter(|d| !d.is_null())
-            .map(describe)
-            .collect();
-        if found.is_empty() {
-            "nothing".to_owned()
-        } else {
-            found.join(", ")
-        }
+        let found: Vec<String> = self.documents.iter().filter(|d| !d.is_null()).map(describe).collect();
+        if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
     }
 }
 
@@ -207,10 +172,7 @@ fn text<'a>(document: &'a Value, field: &str) -> &'a str {
 }
 
 fn name_of(document: &Value) -> &str {
-    document
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or("?")
+    document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?")
 }
 
 #[cfg(test)]

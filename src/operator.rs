@@ -29,10 +29,7 @@ pub struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(arguments))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(arguments))
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
@@ -68,9 +65,6 @@ async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'st
     if *ready.borrow() {
         (StatusCode::OK, "ok")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "caches are not filled yet, or the CRDs are not installed",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet, or the CRDs are not installed")
     }
 }

@@ -33,10 +33,7 @@ impl std::fmt::Debug for Inline {
 impl LocalSecrets {
     /// `inline`: those of the manifest. `dir`: a folder with a folder for each Secret and a file for each key.
     pub fn new(inline: InlineSecrets, dir: Option<PathBuf>) -> Self {
-        Self {
-            inline: Inline(inline),
-            dir,
-        }
+        Self { inline: Inline(inline), dir }
     }
 
     fn find(&self, reference: &SecretKeyRef) -> Result<Option<Vec<u8>>, SecretError> {
@@ -52,17 +49,9 @@ impl LocalSecrets {
 
     fn read_file(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, SecretError> {
         let Some(dir) = &self.dir else { return Ok(None) };
-        let unavailable = |reason| SecretError::Unavailable {
-            name: name.to_owned(),
-            reason,
-        };
-        if [name, key]
-            .iter()
-            .any(|part| part.contains(['/', '\\']) || part.starts_with('.'))
-        {
-            return Err(unavailable(format!(
-                "`{name}/{key}` is no name of a file within --secrets-dir"
-            )));
+        let unavailable = |reason| SecretError::Unavailable { name: name.to_owned(), reason };
+        if [name, key].iter().any(|part| part.contains(['/', '\\']) || part.starts_with('.')) {
+            return Err(unavailable(format!("`{name}/{key}` is no name of a file within --secrets-dir")));
         }
         let file = dir.join(name).join(key);
         match std::fs::read(&file) {
@@ -87,11 +76,7 @@ impl SecretSource for LocalSecrets {
 /// The variable of one key: upper case, and `_` for whatever else than a letter or digit.
 pub fn variable(name: &str, key: &str) -> String {
     let upper = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }
     };
     format!("{PREFIX}_{name}_{key}").chars().map(upper).collect()
 }
@@ -102,10 +87,7 @@ mod tests {
     use super::*;
 
     fn read(secrets: &LocalSecrets, name: &str, key: &str) -> Result<String, SecretError> {
-        let reference = SecretKeyRef {
-            name: name.into(),
-            key: key.into(),
-        };
+        let reference = SecretKeyRef { name: name.into(), key: key.into() };
         futures::executor::block_on(secrets.read(&reference))
     }
 
@@ -117,18 +99,9 @@ mod tests {
         std::fs::write(dir.join("eu-user/raw"), [0xff]).unwrap();
         let secrets = LocalSecrets::new(InlineSecrets::new(), Some(dir.clone()));
         assert_eq!(read(&secrets, "eu-user", "password").unwrap(), "s3cret");
-        assert!(matches!(
-            read(&secrets, "eu-user", "raw"),
-            Err(SecretError::NotText { .. })
-        ));
-        assert!(matches!(
-            read(&secrets, "eu-user", "other"),
-            Err(SecretError::Missing { .. })
-        ));
-        assert!(matches!(
-            read(&secrets, "..", "password"),
-            Err(SecretError::Unavailable { .. })
-        ));
+        assert!(matches!(read(&secrets, "eu-user", "raw"), Err(SecretError::NotText { .. })));
+        assert!(matches!(read(&secrets, "eu-user", "other"), Err(SecretError::Missing { .. })));
+        assert!(matches!(read(&secrets, "..", "password"), Err(SecretError::Unavailable { .. })));
         std::fs::remove_dir_all(dir).unwrap();
     }
 
@@ -137,18 +110,12 @@ mod tests {
         let inline = InlineSecrets::from([("a".into(), [("k".into(), b"v".to_vec())].into())]);
         let secrets = LocalSecrets::new(inline, None);
         assert_eq!(read(&secrets, "a", "k").unwrap(), "v");
-        assert!(matches!(
-            read(&secrets, "a", "x"),
-            Err(SecretError::KeyMissing { .. })
-        ));
+        assert!(matches!(read(&secrets, "a", "x"), Err(SecretError::KeyMissing { .. })));
         assert!(!format!("{secrets:?}").contains("118"));
     }
 
     #[test]
     fn variables_are_upper_case() {
-        assert_eq!(
-            variable("eu-user", "tls.crt"),
-            "APPMIGRATION_SECRET_EU_USER_TLS_CRT"
-        );
+        assert_eq!(variable("eu-user", "tls.crt"), "APPMIGRATION_SECRET_EU_USER_TLS_CRT");
     }
 }

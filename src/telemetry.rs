@@ -25,13 +25,7 @@ pub struct Logs {
     )]
     log_level: String,
     /// How logs look.
-    #[arg(
-        long,
-        env = "APPMIGRATION_LOG_FORMAT",
-        default_value = "text",
-        value_enum,
-        global = true
-    )]
+    #[arg(long, env = "APPMIGRATION_LOG_FORMAT", default_value = "text", value_enum, global = true)]
     log_format: LogFormat,
 }
 
@@ -40,10 +34,7 @@ pub fn init(logs: &Logs) {
     let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let colours = std::io::stderr().is_terminal();
-    let layer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(colours);
+    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
     // A second call, in a test, is no harm.
     let _ = match logs.log_format {
         LogFormat::Text => registry.with(layer).try_init(),

@@ -37,36 +37,18 @@ fn root() -> PathBuf {
 #[test]
 fn crds_are_what_the_binary_prints() {
     let dir = env::temp_dir().join(format!("appmigration-crds-{}", std::process::id()));
-    let status = Command::new(env!("CARGO_BIN_EXE_appmigration"))
-        .arg("crds")
-        .arg("--dir")
-        .arg(&dir)
-        .status();
+    let status = Command::new(env!("CARGO_BIN_EXE_appmigration")).arg("crds").arg("--dir").arg(&dir).status();
     assert!(status.unwrap().success());
     let names = |dir: &Path| {
-        let mut names: Vec<_> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.retain(|name| {
-            Path::new(name)
-                .extension()
-                .is_some_and(|extension| extension == "yaml")
-        });
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"));
         names.sort();
         names
     };
     for name in names(&dir) {
-        assert_same(
-            &root().join("crds").join(&name),
-            &fs::read_to_string(dir.join(&name)).unwrap(),
-        );
+        assert_same(&root().join("crds").join(&name), &fs::read_to_string(dir.join(&name)).unwrap());
     }
-    assert_eq!(
-        names(&root().join("crds")),
-        names(&dir),
-        "a file in crds/ that nothing generates"
-    );
+    assert_eq!(names(&root().join("crds")), names(&dir), "a file in crds/ that nothing generates");
     fs::remove_dir_all(dir).unwrap();
 }
 
@@ -79,18 +61,10 @@ fn the_readme_s_tables_are_what_the_types_say() {
         ("K2KReplicator fields", fields::<K2KReplicatorSpec>()),
         ("conditions", conditions()),
     ] {
-        let (begin, end) = (
-            format!("<!-- {name}: begin, by make generate -->\n"),
-            format!("<!-- {name}: end -->"),
-        );
-        let from = text
-            .find(&begin)
-            .unwrap_or_else(|| panic!("README.md has no line {begin}"))
-            + begin.len();
-        let to = text[from..]
-            .find(&end)
-            .unwrap_or_else(|| panic!("README.md has no line {end}"))
-            + from;
+        let (begin, end) =
+            (format!("<!-- {name}: begin, by make generate -->\n"), format!("<!-- {name}: end -->"));
+        let from = text.find(&begin).unwrap_or_else(|| panic!("README.md has no line {begin}")) + begin.len();
+        let to = text[from..].find(&end).unwrap_or_else(|| panic!("README.md has no line {end}")) + from;
         text.replace_range(from..to, &table);
     }
     assert_same(&file, &text);
@@ -124,11 +98,7 @@ fn rows(schema: &Value, prefix: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, field) in fields {
         let object = object_of(field);
-        let list = if std::ptr::eq(object, field) || field["anyOf"].is_array() {
-            ""
-        } else {
-            "[]"
-        };
+        let list = if std::ptr::eq(object, field) || field["anyOf"].is_array() { "" } else { "[]" };
         let (mut path, mut below) = (format!("{prefix}{name}{list}"), Vec::new());
         let mut names: Vec<&str> = properties(object).map(|(name, _)| name.as_str()).collect();
         names.sort_by_key(|name| *name != "name");
@@ -138,16 +108,8 @@ fn rows(schema: &Value, prefix: &str) -> Vec<Row> {
         } else {
             below = self::rows(object, &format!("{path}."));
         }
-        let default = if required(name) {
-            "required".to_owned()
-        } else {
-            default(field)
-        };
-        rows.push(Row {
-            path,
-            meaning: meaning(field),
-            default,
-        });
+        let default = if required(name) { "required".to_owned() } else { default(field) };
+        rows.push(Row { path, meaning: meaning(field), default });
         rows.append(&mut below);
     }
     rows
@@ -157,9 +119,7 @@ fn rows(schema: &Value, prefix: &str) -> Vec<Row> {
 fn without_repetition(mut rows: Vec<Row>) -> Vec<Row> {
     let paths: BTreeSet<String> = rows.iter().map(|row| row.path.clone()).collect();
     rows.retain(|row| {
-        row.path
-            .strip_prefix("target.")
-            .is_none_or(|rest| !paths.contains(&format!("source.{rest}")))
+        row.path.strip_prefix("target.").is_none_or(|rest| !paths.contains(&format!("source.{rest}")))
     });
     if let Some(target) = rows.iter_mut().find(|row| row.path == "target") {
         target.meaning += " Its fields are those of `source`, without `consumerGroup`.";
@@ -170,11 +130,7 @@ fn without_repetition(mut rows: Vec<Row>) -> Vec<Row> {
 /// The object that a field is, or is a list of; optional or not.
 fn object_of(field: &Value) -> &Value {
     let field = field["anyOf"].get(0).unwrap_or(field);
-    if field["items"]["properties"].is_object() {
-        &field["items"]
-    } else {
-        field
-    }
+    if field["items"]["properties"].is_object() { &field["items"] } else { field }
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -229,10 +185,5 @@ fn conditions() -> String {
             let _ = writeln!(table, "| | `{reason}` | {}{mark} |", reason.describe());
         }
     }
-    table
-        + &format!(
-            "| any | `{}` | {} |\n",
-            Reason::NotJudged,
-            Reason::NotJudged.describe()
-        )
+    table + &format!("| any | `{}` | {} |\n", Reason::NotJudged, Reason::NotJudged.describe())
 }

@@ -36,15 +36,11 @@ pub struct CaughtUp {
 }
 
 pub fn create_topic(at: &Topic, partitions: i32) -> Outcome<()> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &at.bootstrap)
-        .create()?;
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &at.bootstrap).create()?;
     let topic = NewTopic::new(&at.topic, partitions, TopicReplication::Fixed(1));
     let create = admin.create_topics([&topic], &AdminOptions::new());
-    let results = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(create)?;
+    let results = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(create)?;
     for result in results {
         result.map_err(|(topic, code)| format!("{topic}: {code}"))?;
     }
@@ -54,24 +50,16 @@ pub fn create_topic(at: &Topic, partitions: i32) -> Outcome<()> {
 /// Reads as a member would, without joining.
 fn observer(group: &Group) -> Outcome<BaseConsumer> {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", &group.at.bootstrap)
-        .set("group.id", &group.group);
+    config.set("bootstrap.servers", &group.at.bootstrap).set("group.id", &group.group);
     // The end is then the last stable offset.
-    config
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false");
+    config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
     Ok(config.create()?)
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Outcome<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
     let topic = metadata.topics().first().ok_or("no metadata")?;
-    Ok(topic
-        .partitions()
-        .iter()
-        .map(rdkafka::metadata::MetadataPartition::id)
-        .collect())
+    Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
 }
 
 fn committed(consumer: &BaseConsumer, topic: &str, partitions: &[i32]) -> Outcome<BTreeMap<i32, i64>> {
@@ -81,17 +69,9 @@ fn committed(consumer: &BaseConsumer, topic: &str, partitions: &[i32]) -> Outcom
     }
     let list = consumer.committed_offsets(list, DEADLINE)?;
     let offset = |offset| {
-        if let Offset::Offset(offset) = offset {
-            Some(offset)
-        } else {
-            None
-        }
+        if let Offset::Offset(offset) = offset { Some(offset) } else { None }
     };
-    Ok(list
-        .elements()
-        .iter()
-        .filter_map(|e| Some((e.partition(), offset(e.offset())?)))
-        .collect())
+    Ok(list.elements().iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
 }
 
 pub fn print_offsets(group: &Group) -> Outcome<()> {
@@ -123,11 +103,9 @@ pub fn caught_up(arguments: &CaughtUp) -> Outcome<()> {
         }
         if Instant::now() > deadline {
             let seconds = arguments.timeout;
-            return Err(format!(
-                "group {group} is still behind after {seconds} s: {}",
-                behind.join(", ")
-            )
-            .into());
+            return Err(
+                format!("group {group} is still behind after {seconds} s: {}", behind.join(", ")).into()
+            );
         }
         sleep(Duration::from_millis(100));
     }

@@ -26,15 +26,8 @@ pub fn run(partition: i32) -> Outcome<()> {
     };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let name = text(&source["topic"]);
-    println!(
-        "committed on the source   {name}-{partition} at {}",
-        source["committed"]
-    );
-    println!(
-        "position on the target    {}-{partition} at {}",
-        text(&target["topic"]),
-        target["position"]
-    );
+    println!("committed on the source   {name}-{partition} at {}", source["committed"]);
+    println!("position on the target    {}-{partition} at {}", text(&target["topic"]), target["position"]);
     println!("record below it           {}", record("below"));
     println!("record at it              {}", record("at"));
     println!(
@@ -43,9 +36,6 @@ pub fn run(partition: i32) -> Outcome<()> {
         target["recordsRead"],
         text(&source["provenBy"])
     );
-    println!(
-        "re-read {}, gap {}, exact {}",
-        source["reread"], source["gap"], source["exact"]
-    );
+    println!("re-read {}, gap {}, exact {}", source["reread"], source["gap"], source["exact"]);
     Ok(())
 }

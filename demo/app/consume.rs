@@ -41,9 +41,7 @@ pub struct Arguments {
 
 fn hold(text: &str) -> Result<(i32, usize), String> {
     let parse = |(partition, count): (&str, &str)| Some((partition.parse().ok()?, count.parse().ok()?));
-    text.split_once('=')
-        .and_then(parse)
-        .ok_or_else(|| "must be PARTITION=COUNT".to_owned())
+    text.split_once('=').and_then(parse).ok_or_else(|| "must be PARTITION=COUNT".to_owned())
 }
 
 struct Application {
@@ -110,11 +108,7 @@ impl Application {
         self.next.insert(partition, record.offset + 1);
         self.uncommitted += 1;
         self.journal.write(&record)?;
-        if self.uncommitted >= COMMIT_EVERY {
-            self.commit()
-        } else {
-            Ok(())
-        }
+        if self.uncommitted >= COMMIT_EVERY { self.commit() } else { Ok(()) }
     }
 
     /// Nothing more to do on this partition for now.
@@ -158,10 +152,7 @@ fn read(message: &BorrowedMessage<'_>) -> Outcome<Read> {
     Ok(Read {
         partition: message.partition(),
         offset: message.offset(),
-        id: value["order"]
-            .as_str()
-            .ok_or("a record without an order")?
-            .to_owned(),
+        id: value["order"].as_str().ok_or("a record without an order")?.to_owned(),
         origin: header("k2k_offset"),
     })
 }
@@ -171,10 +162,7 @@ fn stop_on_signal() -> Outcome<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (mut terminate, mut interrupt) = runtime.block_on(async {
         Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     })?;

@@ -112,21 +112,14 @@ fn number_them(partitions: &[i32], committed: bool, ledger: &Mutex<Ledger>) -> V
     };
     partitions
         .iter()
-        .map(|partition| Sent {
-            partition: *partition,
-            id: identity(*partition),
-            committed,
-        })
+        .map(|partition| Sent { partition: *partition, id: identity(*partition), committed })
         .collect()
 }
 
 fn send(producer: &BaseProducer, topic: &str, record: &Sent, customer: u64) -> Outcome<()> {
     let key = format!("customer-{customer}");
     let value = json!({ "order": record.id, "customer": customer }).to_string();
-    let mut message = BaseRecord::to(topic)
-        .partition(record.partition)
-        .key(&key)
-        .payload(&value);
+    let mut message = BaseRecord::to(topic).partition(record.partition).key(&key).payload(&value);
     while let Err((error, back)) = producer.send(message) {
         if error.rdkafka_error_code() != Some(rdkafka::types::RDKafkaErrorCode::QueueFull) {
             return Err(error.into());
@@ -142,10 +135,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }

@@ -52,9 +52,7 @@ pub struct Journal(BufWriter<File>);
 impl Journal {
     pub fn append(path: &Path) -> Outcome<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self(BufWriter::new(
-            file.map_err(|error| format!("{}: {error}", path.display()))?,
-        )))
+        Ok(Self(BufWriter::new(file.map_err(|error| format!("{}: {error}", path.display()))?)))
     }
 
     pub fn write(&mut self, line: &impl Serialize) -> Outcome<()> {

@@ -49,10 +49,7 @@ struct Row {
 
 impl Row {
     fn lost(&self) -> usize {
-        self.expected
-            .iter()
-            .filter(|id| !self.times.contains_key(*id))
-            .count()
+        self.expected.iter().filter(|id| !self.times.contains_key(*id)).count()
     }
 
     fn again(&self) -> usize {
@@ -61,10 +58,7 @@ impl Row {
 
     /// Records of aborted transactions that were read.
     fn alien(&self) -> usize {
-        self.times
-            .keys()
-            .filter(|id| !self.expected.contains(*id))
-            .count()
+        self.times.keys().filter(|id| !self.expected.contains(*id)).count()
     }
 
     fn note(&self) -> &'static str {
@@ -79,10 +73,7 @@ impl Row {
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let rows = collect(arguments)?;
     let offsets = |file| -> Outcome<BTreeMap<i32, i64>> {
-        Ok(records::load::<Committed>(file)?
-            .into_iter()
-            .map(|c| (c.partition, c.offset))
-            .collect())
+        Ok(records::load::<Committed>(file)?.into_iter().map(|c| (c.partition, c.offset)).collect())
     };
     let (committed, positions) = (offsets(&arguments.committed)?, offsets(&arguments.positions)?);
     print_table(&rows, &committed, &positions);
@@ -151,26 +142,13 @@ fn verdict(rows: &BTreeMap<i32, Row>) -> Outcome<()> {
     let sum = |of: fn(&Row) -> usize| rows.values().map(of).sum::<usize>();
     let (lost, again, alien) = (sum(Row::lost), sum(Row::again), sum(Row::alien));
     let good = lost == 0 && again == 0 && alien == 0;
-    let (expected, source, target) = (
-        sum(|row| row.expected.len()),
-        sum(|row| row.on_source),
-        sum(|row| row.on_target),
-    );
+    let (expected, source, target) =
+        (sum(|row| row.expected.len()), sum(|row| row.on_source), sum(|row| row.on_target));
     println!();
     println!(
         "  {expected} records were committed by the producers; the application read {source} on the source and {target} on the target."
     );
     let verdict = format!("lost {lost}, read again {again}, read of aborted transactions {alien}");
-    println!(
-        "  {}",
-        paint(
-            good,
-            &format!("{}: {verdict}", if good { "EXACT" } else { "NOT EXACT" })
-        )
-    );
-    if good {
-        Ok(())
-    } else {
-        Err("records were lost or read again".into())
-    }
+    println!("  {}", paint(good, &format!("{}: {verdict}", if good { "EXACT" } else { "NOT EXACT" })));
+    if good { Ok(()) } else { Err("records were lost or read again".into()) }
 }

@@ -44,29 +44,17 @@ pub struct Statement {
 impl Statement {
     /// It holds.
     pub fn holds(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            status: Status::True,
-            reason,
-            message: message.into(),
-        }
+        Self { status: Status::True, reason, message: message.into() }
     }
 
     /// It does not.
     pub fn fails(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            status: Status::False,
-            reason,
-            message: message.into(),
-        }
+        Self { status: Status::False, reason, message: message.into() }
     }
 
     /// It cannot be told.
     pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            status: Status::Unknown,
-            reason,
-            message: message.into(),
-        }
+        Self { status: Status::Unknown, reason, message: message.into() }
     }
 }
 
@@ -121,13 +109,7 @@ pub fn set_ready(
         None => return,
     };
     let statement = Statement::holds(reason, ready.message.clone());
-    set(
-        conditions,
-        progress.unwrap_or(ConditionType::Reconciling),
-        &statement,
-        generation,
-        now,
-    );
+    set(conditions, progress.unwrap_or(ConditionType::Reconciling), &statement, generation, now);
 }
 
 /// Takes `kind` away: some conditions are there only while True.
@@ -161,24 +143,9 @@ mod tests {
             at(20),
         );
         let ready = find(&conditions, ConditionType::Ready).unwrap();
-        assert_eq!(
-            (ready.last_transition_time.0, ready.reason.as_str()),
-            (at(10), "GroupActive")
-        );
-        set(
-            &mut conditions,
-            ConditionType::Ready,
-            &Statement::holds(Reason::Completed, ""),
-            Some(2),
-            at(30),
-        );
-        assert_eq!(
-            find(&conditions, ConditionType::Ready)
-                .unwrap()
-                .last_transition_time
-                .0,
-            at(30)
-        );
+        assert_eq!((ready.last_transition_time.0, ready.reason.as_str()), (at(10), "GroupActive"));
+        set(&mut conditions, ConditionType::Ready, &Statement::holds(Reason::Completed, ""), Some(2), at(30));
+        assert_eq!(find(&conditions, ConditionType::Ready).unwrap().last_transition_time.0, at(30));
         remove(&mut conditions, ConditionType::Ready);
         assert!(conditions.is_empty());
     }
@@ -193,22 +160,10 @@ mod tests {
         let before = conditions.clone();
         set_ready(&mut conditions, &waiting, reconciling, Some(1), at(20));
         assert_eq!(conditions, before);
-        set_ready(
-            &mut conditions,
-            &waiting,
-            Some(ConditionType::Stalled),
-            Some(1),
-            at(30),
-        );
+        set_ready(&mut conditions, &waiting, Some(ConditionType::Stalled), Some(1), at(30));
         assert!(find(&conditions, ConditionType::Reconciling).is_none());
         assert!(find(&conditions, ConditionType::Stalled).is_some());
-        set_ready(
-            &mut conditions,
-            &Statement::holds(Reason::Completed, ""),
-            None,
-            Some(1),
-            at(40),
-        );
+        set_ready(&mut conditions, &Statement::holds(Reason::Completed, ""), None, Some(1), at(40));
         assert_eq!(conditions.len(), 1);
     }
 }

@@ -8,12 +8,7 @@ const TABLE: [(&str, &str, &[&str]); 6] = [
     (
         "ReplicatorReady",
         "Ready",
-        &[
-            "ReplicatorNotFound",
-            "ReplicatorNotReady",
-            "TracingHeadersDisabled",
-            "TimestampsNotKept",
-        ],
+        &["ReplicatorNotFound", "ReplicatorNotReady", "TracingHeadersDisabled", "TimestampsNotKept"],
     ),
     ("StopConfirmed", "Confirmed", &["AwaitingStopConfirmation"]),
     (
@@ -29,11 +24,7 @@ const TABLE: [(&str, &str, &[&str]); 6] = [
             "SourceOffsetsGone",
         ],
     ),
-    (
-        "ReplicationCaughtUp",
-        "CaughtUp",
-        &["ReplicationBehind", "ReplayInProgress", "OpenTransaction"],
-    ),
+    ("ReplicationCaughtUp", "CaughtUp", &["ReplicationBehind", "ReplayInProgress", "OpenTransaction"]),
     (
         "OffsetsMapped",
         "Mapped",
@@ -130,24 +121,13 @@ pub fn check(conditions: &[Condition]) -> Result<(), String> {
 
 /// One condition by itself: the conventions' syntax, and a reason that the table gives to its type.
 fn well_formed(condition: &Condition) -> Result<(), String> {
-    let Condition {
-        type_,
-        status,
-        reason,
-        ..
-    } = condition;
+    let Condition { type_, status, reason, .. } = condition;
     let problem = |what: &str| format!("{type_}={status} {reason}: {what}");
-    ensure(
-        ["True", "False", "Unknown"].contains(&status.as_str()),
-        problem("no such status"),
-    )?;
+    ensure(["True", "False", "Unknown"].contains(&status.as_str()), problem("no such status"))?;
     let camel = reason.starts_with(|c: char| c.is_ascii_uppercase())
         && reason.chars().all(|c| c.is_ascii_alphanumeric());
     ensure(camel && reason.len() <= 1024, problem("not a CamelCase word"))?;
-    ensure(
-        !condition.message.is_empty() && condition.message.len() <= 32_768,
-        problem("no message"),
-    )?;
+    ensure(!condition.message.is_empty() && condition.message.len() <= 32_768, problem("no message"))?;
     let allowed = match TABLE.iter().find(|(kind, ..)| kind == type_) {
         Some((_, holds, fails)) => match status.as_str() {
             "True" => reason == holds,
@@ -172,10 +152,7 @@ fn well_formed(condition: &Condition) -> Result<(), String> {
 /// `Ready` is True just when all before it are; else it has a reason of its own, or the first stalled one of
 /// theirs, or that of the first that is not True.
 fn ready_is_consistent(conditions: &[Condition], ready: &Condition) -> Result<(), String> {
-    let ladder: Vec<&Condition> = TABLE
-        .iter()
-        .filter_map(|(kind, ..)| find(conditions, kind))
-        .collect();
+    let ladder: Vec<&Condition> = TABLE.iter().filter_map(|(kind, ..)| find(conditions, kind)).collect();
     let open: Vec<&&Condition> = ladder.iter().filter(|c| c.status != "True").collect();
     if ready.status == "True" {
         let all = open.is_empty() && ladder.len() == TABLE.len();
@@ -249,11 +226,7 @@ mod tests {
     #[test]
     fn stalled_and_retried_are_the_tables() {
         for reason in Reason::ALL {
-            assert_eq!(
-                reason.is_stalled(),
-                STALLED.contains(&reason.as_str()),
-                "{reason}"
-            );
+            assert_eq!(reason.is_stalled(), STALLED.contains(&reason.as_str()), "{reason}");
             assert_eq!(reason.is_error(), RETRIED.contains(&reason.as_str()), "{reason}");
         }
     }
@@ -267,10 +240,7 @@ mod tests {
             let reasons: Vec<&str> = reasons.iter().map(|r| r.as_str()).collect();
             assert_eq!(reasons, expected, "{kind}");
         }
-        let of_ready: Vec<&str> = ConditionType::Ready.reasons()[1..]
-            .iter()
-            .map(|r| r.as_str())
-            .collect();
+        let of_ready: Vec<&str> = ConditionType::Ready.reasons()[1..].iter().map(|r| r.as_str()).collect();
         assert_eq!(of_ready, OF_READY);
     }
 

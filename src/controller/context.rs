@@ -84,10 +84,8 @@ impl Context {
         replicators: Store<K2KReplicator>,
         options: Options,
     ) -> Self {
-        let reporter = Reporter {
-            controller: "appmigration-operator".into(),
-            instance: std::env::var("POD_NAME").ok(),
-        };
+        let reporter =
+            Reporter { controller: "appmigration-operator".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -122,10 +120,7 @@ impl Context {
         };
         let config = connections::resolve(field, spec, &secrets).await;
         let config = config.map_err(|error| Fault::connection(&error))?;
-        self.pool
-            .get(&config)
-            .await
-            .map_err(|error| Fault::kafka(side, &error))
+        self.pool.get(&config).await.map_err(|error| Fault::kafka(side, &error))
     }
 
     /// Works on the pace of the object `uid`.
@@ -144,48 +139,26 @@ impl Context {
     pub fn prune(&self) {
         let migrations = self.migrations.state();
         let replicators = self.replicators.state();
-        let uids = migrations
-            .iter()
-            .filter_map(|m| m.uid())
-            .chain(replicators.iter().filter_map(|r| r.uid()));
+        let uids =
+            migrations.iter().filter_map(|m| m.uid()).chain(replicators.iter().filter_map(|r| r.uid()));
         let alive: HashSet<String> = uids.collect();
-        self.paces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|uid, _| alive.contains(uid));
-        self.quiet
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|uid, _| alive.contains(uid));
-        let named: HashSet<(String, String)> = replicators
-            .iter()
-            .map(|r| (r.namespace().unwrap_or_default(), r.name_any()))
-            .collect();
-        self.target_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|name, _| named.contains(name));
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
+        self.quiet.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
+        let named: HashSet<(String, String)> =
+            replicators.iter().map(|r| (r.namespace().unwrap_or_default(), r.name_any())).collect();
+        self.target_ids.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| named.contains(name));
     }
 
     /// Forgets an object that is gone or finished.
     pub fn forget(&self, uid: &str) {
-        self.paces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
-        self.quiet
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// Notes which target cluster a replicator leads to.
     pub fn note_target(&self, namespace: &str, replicator: &str, cluster_id: &str) {
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert(
-            (namespace.to_owned(), replicator.to_owned()),
-            cluster_id.to_owned(),
-        );
+        ids.insert((namespace.to_owned(), replicator.to_owned()), cluster_id.to_owned());
     }
 
     /// Which target cluster a replicator leads to, as far as it is known.
@@ -200,11 +173,7 @@ impl Context {
         K: Resource<DynamicType = ()>,
     {
         let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_string(),
             note: Some(note.chars().take(1000).collect()),
             action: action.to_owned(),

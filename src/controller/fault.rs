@@ -33,10 +33,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of `reason`.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
+        Self { reason, message: message.into() }
     }
 
     /// A Kafka call on `side` failed.

@@ -58,20 +58,13 @@ pub async fn run(
     };
     let migration = Controller::new(migrations.clone(), watcher::Config::default());
     let replicator = Controller::new(replicators.clone(), watcher::Config::default());
-    let context = Arc::new(Context::new(
-        client,
-        migration.store(),
-        replicator.store(),
-        options,
-    ));
+    let context = Arc::new(Context::new(client, migration.store(), replicator.store(), options));
     let (all, known) = (migration.store(), replicator.store());
     let migration = migration
         .with_config(config.clone())
-        .watches(
-            replicators,
-            watcher::Config::default(),
-            move |replicator: K2KReplicator| users(&all, &replicator),
-        )
+        .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| {
+            users(&all, &replicator)
+        })
         .graceful_shutdown_on(stopped())
         .run(app_migration::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
@@ -81,10 +74,7 @@ pub async fn run(
         .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let caches = async {
-        let filled = (
-            context.migrations.wait_until_ready().await,
-            known.wait_until_ready().await,
-        );
+        let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
         if filled.0.is_ok() && filled.1.is_ok() {
             context.set_filled();
             tracing::info!("ready");
@@ -130,12 +120,7 @@ fn users(
         m.metadata.namespace == replicator.metadata.namespace
             && Some(&m.spec.replicator_ref.name) == replicator.metadata.name.as_ref()
     };
-    migrations
-        .state()
-        .iter()
-        .filter(|m| names(m))
-        .map(|m| ObjectRef::from_obj(m.as_ref()))
-        .collect()
+    migrations.state().iter().filter(|m| names(m)).map(|m| ObjectRef::from_obj(m.as_ref())).collect()
 }
 
 async fn evict(context: &Context) {
@@ -151,14 +136,9 @@ async fn evict(context: &Context) {
 /// A failed Kubernetes call: soon again, with the object's own back-off.
 fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, context: Arc<Context>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
-    let cap = if error.is_stale() {
-        Duration::from_secs(1)
-    } else {
-        context.options.backoff_max
-    };
-    let delay = context.pace(&uid, |pace| {
-        pace.back_off(cap, super::pace::jitter(), std::time::Instant::now())
-    });
+    let cap = if error.is_stale() { Duration::from_secs(1) } else { context.options.backoff_max };
+    let delay =
+        context.pace(&uid, |pace| pace.back_off(cap, super::pace::jitter(), std::time::Instant::now()));
     Action::requeue(delay)
 }
 

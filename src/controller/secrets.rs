@@ -22,20 +22,14 @@ pub struct NamespaceSecrets {
 impl NamespaceSecrets {
     /// The Secrets of `namespace`.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self {
-            api: Api::namespaced(client, namespace),
-            deadline: KUBERNETES_DEADLINE,
-        }
+        Self { api: Api::namespaced(client, namespace), deadline: KUBERNETES_DEADLINE }
     }
 }
 
 impl SecretSource for NamespaceSecrets {
     async fn read(&self, reference: &SecretKeyRef) -> Result<String, SecretError> {
         let SecretKeyRef { name, key } = reference;
-        let unavailable = |reason: String| SecretError::Unavailable {
-            name: name.clone(),
-            reason,
-        };
+        let unavailable = |reason: String| SecretError::Unavailable { name: name.clone(), reason };
         let secret = match tokio::time::timeout(self.deadline, self.api.get_opt(name)).await {
             Ok(Ok(Some(secret))) => secret,
             Ok(Ok(None)) => return Err(SecretError::Missing { name: name.clone() }),
@@ -43,13 +37,7 @@ impl SecretSource for NamespaceSecrets {
             Err(_) => return Err(unavailable("the API server does not answer".to_owned())),
         };
         let value = secret.data.unwrap_or_default().remove(key);
-        let value = value.ok_or_else(|| SecretError::KeyMissing {
-            name: name.clone(),
-            key: key.clone(),
-        })?;
-        String::from_utf8(value.0).map_err(|_| SecretError::NotText {
-            name: name.clone(),
-            key: key.clone(),
-        })
+        let value = value.ok_or_else(|| SecretError::KeyMissing { name: name.clone(), key: key.clone() })?;
+        String::from_utf8(value.0).map_err(|_| SecretError::NotText { name: name.clone(), key: key.clone() })
     }
 }

@@ -43,10 +43,7 @@ where
         () = tokio::time::sleep_until((until + MARGIN).into()) => Err(Failure::Expired),
     };
     // A broker's error code is an answer too.
-    if result
-        .as_ref()
-        .map_or_else(|failure| failure.code().is_some_and(|code| code > 0), |_| true)
-    {
+    if result.as_ref().map_or_else(|failure| failure.code().is_some_and(|code| code > 0), |_| true) {
         handle.signals().succeeded();
     }
     result
@@ -65,29 +62,13 @@ impl Asked {
         let (servers, what) = (self.servers.clone(), self.what.clone());
         match failure {
             Failure::Cancelled => KafkaError::Cancelled { what },
-            Failure::Unstable(partitions) => KafkaError::UnstableOffsets {
-                servers,
-                what,
-                partitions,
-            },
-            Failure::OutOfRange {
-                partition,
-                offset,
-                reason,
-            } => KafkaError::OffsetOutOfRange {
-                servers,
-                what,
-                partition,
-                offset,
-                reason,
-            },
+            Failure::Unstable(partitions) => KafkaError::UnstableOffsets { servers, what, partitions },
+            Failure::OutOfRange { partition, offset, reason } => {
+                KafkaError::OffsetOutOfRange { servers, what, partition, offset, reason }
+            }
             Failure::Expired => match cause {
                 Some(cause) => self.because(cause),
-                None => KafkaError::Timeout {
-                    servers,
-                    what,
-                    after: self.start.elapsed(),
-                },
+                None => KafkaError::Timeout { servers, what, after: self.start.elapsed() },
             },
             Failure::Call { code, reason } => self.by_code(code, reason, None, cause),
             Failure::Named { name, code, reason } => self.by_code(code, reason, Some(name), cause),
@@ -97,21 +78,9 @@ impl Asked {
     fn because(&self, cause: Cause) -> KafkaError {
         let (servers, what, reason) = (self.servers.clone(), self.what.clone(), cause.reason);
         match cause.trouble {
-            Trouble::Transport => KafkaError::Unreachable {
-                servers,
-                what,
-                reason,
-            },
-            Trouble::Tls => KafkaError::Tls {
-                servers,
-                what,
-                reason,
-            },
-            Trouble::Authentication => KafkaError::Authentication {
-                servers,
-                what,
-                reason,
-            },
+            Trouble::Transport => KafkaError::Unreachable { servers, what, reason },
+            Trouble::Tls => KafkaError::Tls { servers, what, reason },
+            Trouble::Authentication => KafkaError::Authentication { servers, what, reason },
         }
     }
 
@@ -138,39 +107,18 @@ impl Asked {
         };
         match code {
             code::TOPIC_AUTHORIZATION | code::GROUP_AUTHORIZATION | code::CLUSTER_AUTHORIZATION => {
-                KafkaError::Authorization {
-                    servers,
-                    what,
-                    reason,
-                }
+                KafkaError::Authorization { servers, what, reason }
             }
             code::COORDINATOR_LOADING | code::COORDINATOR_NOT_AVAILABLE | code::NOT_COORDINATOR => {
-                KafkaError::CoordinatorMoved {
-                    servers,
-                    what,
-                    reason,
-                }
+                KafkaError::CoordinatorMoved { servers, what, reason }
             }
-            code if is_active_group(code) => KafkaError::GroupActive {
-                servers,
-                what,
-                reason,
-            },
-            code::GROUP_ID_NOT_FOUND => KafkaError::UnknownGroup {
-                servers,
-                what,
-                reason,
-            },
+            code if is_active_group(code) => KafkaError::GroupActive { servers, what, reason },
+            code::GROUP_ID_NOT_FOUND => KafkaError::UnknownGroup { servers, what, reason },
             code::UNKNOWN_TOPIC_OR_PART | code::UNKNOWN_PARTITION | code::UNKNOWN_TOPIC => {
                 let name = name.unwrap_or_else(|| "such topic or partition".to_owned());
                 KafkaError::UnknownTopicOrPartition { servers, what, name }
             }
-            code => KafkaError::Other {
-                servers,
-                what,
-                reason,
-                code,
-            },
+            code => KafkaError::Other { servers, what, reason, code },
         }
     }
 }
@@ -191,32 +139,19 @@ mod tests {
     use super::*;
 
     fn asked() -> Asked {
-        Asked {
-            servers: "b:9092".into(),
-            what: "read".into(),
-            start: Instant::now(),
-        }
+        Asked { servers: "b:9092".into(), what: "read".into(), start: Instant::now() }
     }
 
     #[allow(clippy::unnecessary_wraps)] // As the signals give it.
     fn cause(trouble: Trouble) -> Option<Cause> {
-        Some(Cause {
-            trouble,
-            reason: "b:9092: because".into(),
-        })
+        Some(Cause { trouble, reason: "b:9092: because".into() })
     }
 
     #[test]
     fn a_timeout_says_why_where_the_events_did() {
         let error = asked().explain(Failure::Expired, cause(Trouble::Tls));
-        assert_eq!(
-            error.to_string(),
-            "cannot read: TLS with Kafka at b:9092 failed: b:9092: because"
-        );
-        assert!(matches!(
-            asked().explain(Failure::Expired, None),
-            KafkaError::Timeout { .. }
-        ));
+        assert_eq!(error.to_string(), "cannot read: TLS with Kafka at b:9092 failed: b:9092: because");
+        assert!(matches!(asked().explain(Failure::Expired, None), KafkaError::Timeout { .. }));
         let error = asked().explain(Failure::call(code::TIMED_OUT), cause(Trouble::Authentication));
         assert!(matches!(error, KafkaError::Authentication { .. }));
     }

@@ -50,19 +50,13 @@ impl Cluster {
     pub async fn connect(config: &ConnectionConfig, deadline: Duration) -> Result<Self, KafkaError> {
         config.check()?;
         let inner = Inner::open(config, deadline).await?;
-        Ok(Self {
-            inner: Arc::new(inner),
-            deadline: DEFAULT_DEADLINE,
-        })
+        Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE })
     }
 
     /// The same client, with another deadline for each of its calls.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            deadline,
-        }
+        Self { inner: Arc::clone(&self.inner), deadline }
     }
 
     /// The cluster's id, as it was when the connection was made.
@@ -72,10 +66,8 @@ impl Cluster {
 
     /// The cluster's id, asked now: another one when the servers' names lead to another cluster since.
     pub async fn current_id(&self) -> Result<String, KafkaError> {
-        self.call("ask for the cluster id", |handle, patience| {
-            ffi::cluster_id(handle.native(), patience)
-        })
-        .await
+        self.call("ask for the cluster id", |handle, patience| ffi::cluster_id(handle.native(), patience))
+            .await
     }
 
     /// The bootstrap servers, for messages.
@@ -85,10 +77,7 @@ impl Cluster {
 
     /// All topics that the principal may see, with their partition counts.
     pub async fn topics(&self) -> Result<BTreeMap<String, u32>, KafkaError> {
-        self.call("list the topics", |handle, patience| {
-            ffi::list_topics(handle.native(), patience)
-        })
-        .await
+        self.call("list the topics", |handle, patience| ffi::list_topics(handle.native(), patience)).await
     }
 
     /// Ids and partition counts of these topics. One that does not exist is absent; one that the
@@ -127,10 +116,9 @@ impl Cluster {
     /// may not Describe.**
     pub async fn committed(&self, group: &str) -> Result<BTreeMap<TopicPartition, Committed>, KafkaError> {
         let name = group.to_owned();
-        self.call(
-            format!("read the committed offsets of group {group}"),
-            move |handle, patience| ffi::committed(handle.native(), &name, patience),
-        )
+        self.call(format!("read the committed offsets of group {group}"), move |handle, patience| {
+            ffi::committed(handle.native(), &name, patience)
+        })
         .await
     }
 
@@ -139,13 +127,7 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets(
-            "read log starts",
-            partitions,
-            OffsetSpec::Earliest,
-            Isolation::ReadUncommitted,
-        )
-        .await
+        self.offsets("read log starts", partitions, OffsetSpec::Earliest, Isolation::ReadUncommitted).await
     }
 
     /// The end of each log as a `read_committed` consumer sees it.
@@ -153,13 +135,8 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets(
-            "read last stable offsets",
-            partitions,
-            OffsetSpec::Latest,
-            Isolation::ReadCommitted,
-        )
-        .await
+        self.offsets("read last stable offsets", partitions, OffsetSpec::Latest, Isolation::ReadCommitted)
+            .await
     }
 
     /// The end of each log, open transactions included.
@@ -167,13 +144,7 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets(
-            "read high watermarks",
-            partitions,
-            OffsetSpec::Latest,
-            Isolation::ReadUncommitted,
-        )
-        .await
+        self.offsets("read high watermarks", partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await
     }
 
     async fn offsets(
@@ -191,11 +162,7 @@ impl Cluster {
     }
 
     pub(super) fn asked(&self, what: impl Into<String>) -> Asked {
-        Asked {
-            servers: self.servers().to_owned(),
-            what: what.into(),
-            start: Instant::now(),
-        }
+        Asked { servers: self.servers().to_owned(), what: what.into(), start: Instant::now() }
     }
 
     /// Runs a call within this cluster's deadline.

@@ -25,16 +25,11 @@ impl Cluster {
     /// broker may have committed all the same, so read back before anything else.
     pub async fn commit(&self, group: &str, offsets: &[CommitOffset]) -> Result<Results, KafkaError> {
         let what = format!("commit offsets for group {group}");
-        let (sendable, too_large): (Vec<_>, Vec<_>) = offsets
-            .iter()
-            .cloned()
-            .partition(|offset| offset.metadata.len() <= MAX_METADATA);
+        let (sendable, too_large): (Vec<_>, Vec<_>) =
+            offsets.iter().cloned().partition(|offset| offset.metadata.len() <= MAX_METADATA);
         let mut results = Results::new();
         for offset in too_large {
-            results.insert(
-                offset.partition.clone(),
-                Err(self.metadata_too_large(&what, &offset)),
-            );
+            results.insert(offset.partition.clone(), Err(self.metadata_too_large(&what, &offset)));
         }
         let mut any_answer = false;
         let mut broken = None;
@@ -50,11 +45,7 @@ impl Cluster {
                 }
                 Err(error) if !any_answer => return Err(error),
                 Err(error) => {
-                    results.extend(
-                        request
-                            .into_iter()
-                            .map(|offset| (offset.partition, Err(error.clone()))),
-                    );
+                    results.extend(request.into_iter().map(|offset| (offset.partition, Err(error.clone()))));
                     broken = Some(error);
                 }
             }

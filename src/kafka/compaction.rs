@@ -13,11 +13,9 @@ impl Cluster {
         }
         let names: Vec<String> = topics.iter().cloned().collect();
         let configs = TopicAdmin::open(&self.inner.config)?.configs(&names).await?;
-        let compacted = configs.into_iter().filter(|(_, values)| {
-            values
-                .get("cleanup.policy")
-                .is_some_and(|v| v.value.contains("compact"))
-        });
+        let compacted = configs
+            .into_iter()
+            .filter(|(_, values)| values.get("cleanup.policy").is_some_and(|v| v.value.contains("compact")));
         Ok(compacted.map(|(topic, _)| topic).collect())
     }
 }

@@ -83,12 +83,7 @@ impl ConnectionConfig {
     /// A connection without TLS, credentials or properties.
     pub fn plaintext(bootstrap_servers: impl Into<String>) -> Self {
         let bootstrap_servers = bootstrap_servers.into();
-        Self {
-            bootstrap_servers,
-            tls: None,
-            sasl: None,
-            properties: BTreeMap::new(),
-        }
+        Self { bootstrap_servers, tls: None, sasl: None, properties: BTreeMap::new() }
     }
 
     /// Checks everything that can be checked without a connection.
@@ -101,9 +96,7 @@ impl ConnectionConfig {
             config_checks::credential("sasl.username", &sasl.username)?;
             config_checks::credential("sasl.password", &sasl.password)?;
         }
-        self.properties
-            .iter()
-            .try_for_each(|(name, value)| properties::check(name, value))
+        self.properties.iter().try_for_each(|(name, value)| properties::check(name, value))
     }
 
     /// The client's settings, less what belongs to one use (`group.id` and the like). Holds the secrets:
@@ -129,9 +122,7 @@ impl ConnectionConfig {
         config.set("allow.auto.create.topics", "false");
         match purpose {
             Purpose::Operator => {
-                config
-                    .set("queued.max.messages.kbytes", "16384")
-                    .set("fetch.max.bytes", "4194304");
+                config.set("queued.max.messages.kbytes", "16384").set("fetch.max.bytes", "4194304");
             }
             Purpose::Replicator => {
                 config.set("queued.max.messages.kbytes", "65536");
@@ -164,15 +155,10 @@ impl ConnectionConfig {
             }
         }
         // Never empty: the default, GSSAPI, runs a command.
-        let mechanism = self
-            .sasl
-            .as_ref()
-            .map_or(SaslMechanism::Plain, |sasl| sasl.mechanism);
+        let mechanism = self.sasl.as_ref().map_or(SaslMechanism::Plain, |sasl| sasl.mechanism);
         config.set("sasl.mechanism", mechanism.name());
         if let Some(sasl) = &self.sasl {
-            config
-                .set("sasl.username", &sasl.username)
-                .set("sasl.password", &sasl.password);
+            config.set("sasl.username", &sasl.username).set("sasl.password", &sasl.password);
         }
     }
 }

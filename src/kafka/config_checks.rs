@@ -54,25 +54,13 @@ pub(super) fn tls(tls: &Tls) -> Result<(), ConfigError> {
 
 fn pem_block(field: &str, pem: &str, holds: &str) -> Result<(), ConfigError> {
     if pem.len() > MAX_PEM {
-        return Err(ConfigError::new(
-            field,
-            format!("must have at most {MAX_PEM} bytes"),
-        ));
+        return Err(ConfigError::new(field, format!("must have at most {MAX_PEM} bytes")));
     }
-    if pem
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-    {
-        return Err(ConfigError::new(
-            field,
-            "must be PEM text without control characters",
-        ));
+    if pem.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(ConfigError::new(field, "must be PEM text without control characters"));
     }
     if !pem.contains("-----BEGIN ") || !pem.contains(holds) {
-        return Err(ConfigError::new(
-            field,
-            format!("must be PEM with a block `-----BEGIN … {holds}`"),
-        ));
+        return Err(ConfigError::new(field, format!("must be PEM with a block `-----BEGIN … {holds}`")));
     }
     Ok(())
 }
@@ -81,10 +69,7 @@ fn pem_block(field: &str, pem: &str, holds: &str) -> Result<(), ConfigError> {
 /// it is named here instead.
 pub(super) fn credential(field: &str, value: &str) -> Result<(), ConfigError> {
     if value.is_empty() || value.len() > MAX_CREDENTIAL {
-        return Err(ConfigError::new(
-            field,
-            format!("must have 1 to {MAX_CREDENTIAL} bytes"),
-        ));
+        return Err(ConfigError::new(field, format!("must have 1 to {MAX_CREDENTIAL} bytes")));
     }
     if value.ends_with('\n') {
         return Err(ConfigError::new(field, "must not end in a newline"));

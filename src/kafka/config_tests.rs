@@ -18,10 +18,7 @@ fn full() -> ConnectionConfig {
             username: "user".into(),
             password: "pa$$word".into(),
         }),
-        properties: BTreeMap::from([
-            ("linger.ms".into(), "5".into()),
-            ("client.rack".into(), "r1".into()),
-        ]),
+        properties: BTreeMap::from([("linger.ms".into(), "5".into()), ("client.rack".into(), "r1".into())]),
     }
 }
 
@@ -46,28 +43,12 @@ fn security_follows_from_what_is_there() {
     let plain = ConnectionConfig::plaintext("a:1").client_config(Purpose::Replicator);
     assert_eq!(plain.get("security.protocol"), Some("plaintext"));
     assert_eq!(plain.get("sasl.mechanism"), Some("PLAIN"));
-    assert_eq!(
-        full().client_config(Purpose::Replicator).get("linger.ms"),
-        Some("5")
-    );
+    assert_eq!(full().client_config(Purpose::Replicator).get("linger.ms"), Some("5"));
 
-    let system = ConnectionConfig {
-        tls: Some(Tls {
-            ca_pem: None,
-            client: None,
-        }),
-        sasl: None,
-        ..full()
-    };
-    assert_eq!(
-        system.client_config(Purpose::Operator).get("ssl.ca.location"),
-        Some("probe")
-    );
+    let system = ConnectionConfig { tls: Some(Tls { ca_pem: None, client: None }), sasl: None, ..full() };
+    assert_eq!(system.client_config(Purpose::Operator).get("ssl.ca.location"), Some("probe"));
     let bare = ConnectionConfig { tls: None, ..full() };
-    assert_eq!(
-        bare.client_config(Purpose::Operator).get("security.protocol"),
-        Some("sasl_plaintext")
-    );
+    assert_eq!(bare.client_config(Purpose::Operator).get("security.protocol"), Some("sasl_plaintext"));
 }
 
 #[test]
@@ -81,27 +62,12 @@ fn every_allowed_property_is_known_to_the_client() {
         ("fetch.wait.max.ms".into(), "5000".into()),
         ("socket.timeout.ms".into(), "10000".into()),
     ]);
-    config
-        .client_config(Purpose::Replicator)
-        .create_native_config()
-        .unwrap();
+    config.client_config(Purpose::Replicator).create_native_config().unwrap();
 }
 
 #[test]
 fn bootstrap_servers_are_checked() {
-    for bad in [
-        "",
-        ",",
-        "a",
-        "a:",
-        ":1",
-        "a:0",
-        "a:99999",
-        "a:1,,b:1",
-        "a:1\n",
-        "SSL://a:1",
-        "a b:1",
-    ] {
+    for bad in ["", ",", "a", "a:", ":1", "a:0", "a:99999", "a:1,,b:1", "a:1\n", "SSL://a:1", "a b:1"] {
         let error = ConnectionConfig::plaintext(bad).check().unwrap_err();
         assert_eq!(error.property, "bootstrapServers", "{bad:?}");
     }
@@ -122,10 +88,7 @@ fn secrets_are_checked_and_not_shown() {
     let nul = with(|c| c.sasl.as_mut().unwrap().username.push('\0'));
     assert!(nul.starts_with("sasl.username"), "{nul}");
     let not_pem = with(|c| c.tls.as_mut().unwrap().ca_pem = Some("hello-secret".into()));
-    assert!(
-        not_pem.starts_with("tls.ca") && !not_pem.contains("hello"),
-        "{not_pem}"
-    );
+    assert!(not_pem.starts_with("tls.ca") && !not_pem.contains("hello"), "{not_pem}");
     let locked = with(|c| {
         let key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----";
         c.tls.as_mut().unwrap().client.as_mut().unwrap().private_key_pem = key.into();

@@ -52,10 +52,9 @@ impl Inner {
             self.touch();
             let handle = self.handle();
             let this_time = Arc::clone(&work);
-            let result = on_handle(&handle, asked.start, until, move |handle, patience| {
-                this_time(handle, patience)
-            })
-            .await;
+            let result =
+                on_handle(&handle, asked.start, until, move |handle, patience| this_time(handle, patience))
+                    .await;
             self.touch();
             let failure = match result {
                 Ok(answer) => return Ok(answer),
@@ -81,10 +80,7 @@ impl Inner {
 
     /// How long nobody has asked anything.
     pub(super) fn idle(&self) -> Duration {
-        self.last_used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
+        self.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     pub(super) fn touch(&self) {
@@ -117,21 +113,13 @@ async fn open(
     start: Instant,
     until: Instant,
 ) -> Result<(Arc<Handle>, String), KafkaError> {
-    let asked = Asked {
-        servers: config.bootstrap_servers.clone(),
-        what: "connect".into(),
-        start,
-    };
+    let asked = Asked { servers: config.bootstrap_servers.clone(), what: "connect".into(), start };
     let for_thread = config.clone();
     let handle = tokio::task::spawn_blocking(move || Handle::open(&for_thread))
         .await
-        .map_err(|_| KafkaError::Cancelled {
-            what: "connect".into(),
-        })??;
-    match on_handle(&handle, start, until, |handle, patience| {
-        ffi::cluster_id(handle.native(), patience)
-    })
-    .await
+        .map_err(|_| KafkaError::Cancelled { what: "connect".into() })??;
+    match on_handle(&handle, start, until, |handle, patience| ffi::cluster_id(handle.native(), patience))
+        .await
     {
         Ok(id) => Ok((handle, id)),
         Err(failure) => Err(asked.explain(failure, handle.signals().cause())),

@@ -16,10 +16,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(property: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            property: property.into(),
-            problem: problem.into(),
-        }
+        Self { property: property.into(), problem: problem.into() }
     }
 }
 
@@ -30,111 +27,57 @@ pub enum KafkaError {
     /// No broker could be reached: refused, DNS, no answer, connection lost.
     #[error("cannot {what}: Kafka at {servers} is unreachable: {reason}")]
     #[allow(missing_docs)]
-    Unreachable {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    Unreachable { servers: String, what: String, reason: String },
     /// The TLS handshake failed: unknown CA, wrong name, client certificate refused.
     #[error("cannot {what}: TLS with Kafka at {servers} failed: {reason}")]
     #[allow(missing_docs)]
-    Tls {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    Tls { servers: String, what: String, reason: String },
     /// The broker refused the credentials or the mechanism.
     #[error("cannot {what}: Kafka at {servers} refused the credentials: {reason}")]
     #[allow(missing_docs)]
-    Authentication {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    Authentication { servers: String, what: String, reason: String },
     /// The principal may not do this; `reason` names the resource.
     #[error("cannot {what}: not authorised on Kafka at {servers}: {reason}")]
     #[allow(missing_docs)]
-    Authorization {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    Authorization { servers: String, what: String, reason: String },
     /// The cluster has no such group.
     #[error("cannot {what}: Kafka at {servers} knows no such group: {reason}")]
     #[allow(missing_docs)]
-    UnknownGroup {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    UnknownGroup { servers: String, what: String, reason: String },
     /// The cluster has no such topic or partition.
     #[error("cannot {what}: Kafka at {servers} has no {name}")]
     #[allow(missing_docs)]
-    UnknownTopicOrPartition {
-        servers: String,
-        what: String,
-        name: String,
-    },
+    UnknownTopicOrPartition { servers: String, what: String, name: String },
     /// The group's coordinator moved or is loading, and did not settle within the deadline.
     #[error("cannot {what}: the group's coordinator on Kafka at {servers} is moving: {reason}")]
     #[allow(missing_docs)]
-    CoordinatorMoved {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    CoordinatorMoved { servers: String, what: String, reason: String },
     /// The group has members: the broker accepts offsets from them only.
     #[error("cannot {what}: the group has members on Kafka at {servers}: {reason}")]
     #[allow(missing_docs)]
-    GroupActive {
-        servers: String,
-        what: String,
-        reason: String,
-    },
+    GroupActive { servers: String, what: String, reason: String },
     /// A transaction that commits offsets of the group is still open.
-    #[error(
-        "cannot {what}: a transaction holds offsets that are not decided yet: {}",
-        list(partitions)
-    )]
+    #[error("cannot {what}: a transaction holds offsets that are not decided yet: {}", list(partitions))]
     #[allow(missing_docs)]
-    UnstableOffsets {
-        servers: String,
-        what: String,
-        partitions: Vec<TopicPartition>,
-    },
+    UnstableOffsets { servers: String, what: String, partitions: Vec<TopicPartition> },
     /// A partition's log does not hold the offset that was asked for.
     #[error("cannot {what}: offset {offset} of {partition} is out of range on Kafka at {servers}: {reason}")]
     #[allow(missing_docs)]
-    OffsetOutOfRange {
-        servers: String,
-        what: String,
-        partition: TopicPartition,
-        offset: i64,
-        reason: String,
-    },
+    OffsetOutOfRange { servers: String, what: String, partition: TopicPartition, offset: i64, reason: String },
     /// The target's broker takes no commit metadata of this size (`offset.metadata.max.bytes`).
     #[error(
         "cannot {what}: the commit metadata of {partition} has {bytes} bytes, more than the broker's \
          offset.metadata.max.bytes allows"
     )]
     #[allow(missing_docs)]
-    MetadataTooLarge {
-        servers: String,
-        what: String,
-        partition: TopicPartition,
-        bytes: usize,
-    },
+    MetadataTooLarge { servers: String, what: String, partition: TopicPartition, bytes: usize },
     /// The connection's configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No answer within the deadline, and no error event that would say why.
     #[error("cannot {what}: no answer from Kafka at {servers} within {} s", after.as_secs())]
     #[allow(missing_docs)]
-    Timeout {
-        servers: String,
-        what: String,
-        after: Duration,
-    },
+    Timeout { servers: String, what: String, after: Duration },
     /// The call was given up by its caller.
     #[error("given up: {what}")]
     #[allow(missing_docs)]
@@ -142,12 +85,7 @@ pub enum KafkaError {
     /// Anything else; `code` is the Kafka error code (negative: the client's own).
     #[error("cannot {what}: Kafka at {servers}: {reason} (error {code})")]
     #[allow(missing_docs)]
-    Other {
-        servers: String,
-        what: String,
-        reason: String,
-        code: i32,
-    },
+    Other { servers: String, what: String, reason: String, code: i32 },
 }
 
 impl KafkaError {

@@ -103,11 +103,7 @@ mod tests {
             host: "/127.0.0.1".into(),
             assignment: vec![],
         };
-        GroupDescription {
-            state,
-            kind: GroupKind::Classic,
-            members: vec![member; members],
-        }
+        GroupDescription { state, kind: GroupKind::Classic, members: vec![member; members] }
     }
 
     #[test]

@@ -80,9 +80,7 @@ pub(super) fn consumer(config: &mut ClientConfig) -> Result<BaseConsumer<Context
         .set("group.id", GROUP_ID)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false");
-    config
-        .create_with_context(Context::default())
-        .map_err(|error| KafkaError::Config(refused(error)))
+    config.create_with_context(Context::default()).map_err(|error| KafkaError::Config(refused(error)))
 }
 
 /// rdkafka's own message prints the property's value, which may be a key or a password.

@@ -21,21 +21,12 @@ impl Patience {
     /// A deadline, and the guard that ends the patience when the caller drops it.
     pub(super) fn until(until: Instant) -> (Self, CancelOnDrop) {
         let cancelled = Arc::new(AtomicBool::new(false));
-        (
-            Self {
-                until,
-                cancelled: Arc::clone(&cancelled),
-            },
-            CancelOnDrop(cancelled),
-        )
+        (Self { until, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
     }
 
     /// The same caller, with less time.
     pub(super) fn at_most(&self, wait: Duration) -> Self {
-        Self {
-            until: self.until.min(Instant::now() + wait),
-            cancelled: Arc::clone(&self.cancelled),
-        }
+        Self { until: self.until.min(Instant::now() + wait), cancelled: Arc::clone(&self.cancelled) }
     }
 
     /// What is left of the deadline.

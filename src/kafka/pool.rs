@@ -69,15 +69,9 @@ impl ClusterPool {
         let (attempt, owned) = (entries.attempts, config.clone());
         // A task of its own: it goes on, and keeps its deadline, when the first who asked gives up.
         let task = tokio::spawn(async move { Cluster::connect(&owned, DEFAULT_DEADLINE).await });
-        let gone = |_| {
-            Err(KafkaError::Cancelled {
-                what: "connect".into(),
-            })
-        };
+        let gone = |_| Err(KafkaError::Cancelled { what: "connect".into() });
         let connecting = task.map(move |done| done.unwrap_or_else(gone)).boxed().shared();
-        entries
-            .by_config
-            .insert(config.clone(), Entry::Connecting(attempt, connecting.clone()));
+        entries.by_config.insert(config.clone(), Entry::Connecting(attempt, connecting.clone()));
         Entry::Connecting(attempt, connecting)
     }
 
@@ -89,9 +83,7 @@ impl ClusterPool {
         }
         match result {
             Ok(cluster) => {
-                entries
-                    .by_config
-                    .insert(config.clone(), Entry::Ready(cluster.clone()));
+                entries.by_config.insert(config.clone(), Entry::Ready(cluster.clone()));
             }
             Err(_) => {
                 entries.by_config.remove(config);

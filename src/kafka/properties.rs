@@ -45,11 +45,7 @@ const ALLOWED: &[(&str, Rule, Who)] = &[
     ("metadata.max.age.ms", Int(1_000, 86_400_000), Both),
     // A producer property: checked for all, used by the replicator.
     ("request.timeout.ms", Int(1_000, 900_000), Replicator),
-    (
-        "compression.type",
-        OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]),
-        Replicator,
-    ),
+    ("compression.type", OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]), Replicator),
     ("compression.level", Int(-1, 12), Replicator),
     ("linger.ms", Int(0, 60_000), Replicator),
     ("batch.size", Int(1, 16 * MIB), Replicator),
@@ -90,25 +86,17 @@ pub(super) fn check(name: &str, value: &str) -> Result<(), ConfigError> {
 
 /// True where the property belongs to the replicator's data plane only.
 pub(super) fn replicator_only(name: &str) -> bool {
-    ALLOWED
-        .iter()
-        .any(|(allowed, _, who)| *allowed == name && *who == Replicator)
+    ALLOWED.iter().any(|(allowed, _, who)| *allowed == name && *who == Replicator)
 }
 
 /// Digits only (and a leading minus): `i64::from_str` alone would let `+5` through.
 fn is_int_between(value: &str, min: i64, max: i64) -> bool {
-    !value.starts_with('+')
-        && value
-            .parse::<i64>()
-            .is_ok_and(|number| (min..=max).contains(&number))
+    !value.starts_with('+') && value.parse::<i64>().is_ok_and(|number| (min..=max).contains(&number))
 }
 
 /// An unknown name is other people's text: shown without control characters and not at any length.
 fn printable(name: &str) -> String {
-    name.chars()
-        .take(80)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    name.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -118,14 +106,9 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_is_refused_and_the_list_is_shown() {
-        for name in [
-            "plugin.library.paths",
-            "ssl.engine.location",
-            "debug",
-            "sasl.kerberos.kinit.cmd",
-            "",
-            "acks",
-        ] {
+        for name in
+            ["plugin.library.paths", "ssl.engine.location", "debug", "sasl.kerberos.kinit.cmd", "", "acks"]
+        {
             let error = check(name, "x").unwrap_err();
             assert_eq!(error.property, name);
             assert!(error.problem.contains("client.rack"), "{error}");

@@ -74,10 +74,7 @@ impl<'a> LogRecord<'a> {
     /// The value of the **last** header with this key: `None` absent, `Some(None)` a null value. Keys are
     /// bytes, UTF-8 or not. (A key with a NUL in it is seen only up to the NUL.)
     pub fn header(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.raw_headers()
-            .last_first()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        self.raw_headers().last_first().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// All headers, last first, keys and values as bytes.

@@ -53,10 +53,7 @@ impl Cluster {
         };
         let (answer, result) = oneshot::channel();
         let config = self.inner.config.clone();
-        let broken = |reason: String| Failure::Call {
-            code: code::DESTROY,
-            reason,
-        };
+        let broken = |reason: String| Failure::Call { code: code::DESTROY, reason };
         thread::Builder::new()
             .name("kafka-scan".into())
             .spawn(move || scan.run(&config, answer))

@@ -33,9 +33,7 @@ impl ScanConsumer {
 
     /// Starts reading these partitions, each at its offset.
     pub(super) fn assign(&self, places: &[(TopicPartition, i64)]) -> Result<(), Failure> {
-        self.0
-            .incremental_assign(&list(places)?)
-            .map_err(|error| local("assign", &error))
+        self.0.incremental_assign(&list(places)?).map_err(|error| local("assign", &error))
     }
 
     /// Fetches no more of a partition.
@@ -88,12 +86,6 @@ fn list(places: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, Failure>
 
 /// A refusal of the client itself.
 fn local(name: &(impl ToString + ?Sized), error: &rdkafka::error::KafkaError) -> Failure {
-    let code = error
-        .rdkafka_error_code()
-        .map_or(code::INVALID_ARGUMENT, |code| code as i32);
-    Failure::Named {
-        name: name.to_string(),
-        code,
-        reason: error.to_string(),
-    }
+    let code = error.rdkafka_error_code().map_or(code::INVALID_ARGUMENT, |code| code as i32);
+    Failure::Named { name: name.to_string(), code, reason: error.to_string() }
 }

@@ -19,13 +19,7 @@ pub(super) struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self {
-            since: Instant::now(),
-            began: false,
-            moved: false,
-            troubled: false,
-            fetched_to: 0,
-        }
+        Self { since: Instant::now(), began: false, moved: false, troubled: false, fetched_to: 0 }
     }
 }
 

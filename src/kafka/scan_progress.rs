@@ -48,12 +48,8 @@ impl Ranges {
     /// Leaves empty ranges out; of two ranges of one partition only the hull would be read, so they are
     /// joined into it.
     pub(super) fn new(ranges: Vec<ScanRange>) -> Self {
-        let mut new = Self {
-            places: Vec::with_capacity(ranges.len()),
-            open: 0,
-            by_name: HashMap::new(),
-            last: None,
-        };
+        let mut new =
+            Self { places: Vec::with_capacity(ranges.len()), open: 0, by_name: HashMap::new(), last: None };
         for mut range in ranges {
             range.from = range.from.max(0);
             if range.from < range.to {
@@ -74,12 +70,7 @@ impl Ranges {
             place.next = place.range.from;
         } else {
             partitions.insert(*partition, self.places.len());
-            self.places.push(Place {
-                next: range.from,
-                range,
-                done: false,
-                short: false,
-            });
+            self.places.push(Place { next: range.from, range, done: false, short: false });
         }
     }
 
@@ -94,8 +85,7 @@ impl Ranges {
     /// The ranges that are not done, and where to go on reading.
     pub(super) fn open_places(&self) -> Vec<(TopicPartition, i64)> {
         let open = self.places.iter().filter(|place| !place.done);
-        open.map(|place| (place.range.partition.clone(), place.next))
-            .collect()
+        open.map(|place| (place.range.partition.clone(), place.next)).collect()
     }
 
     pub(super) fn range(&self, index: usize) -> &ScanRange {
@@ -140,15 +130,9 @@ impl Ranges {
 
     /// Takes the news that nothing below `offset` is still to come.
     pub(super) fn skip_to(&mut self, partition: &TopicPartition, offset: i64) -> End {
-        let index = self
-            .by_name
-            .get(&partition.topic)
-            .and_then(|topic| topic.get(&partition.partition));
+        let index = self.by_name.get(&partition.topic).and_then(|topic| topic.get(&partition.partition));
         let Some(place) = index.map(|&index| &mut self.places[index]) else {
-            return End {
-                reached: false,
-                moved: false,
-            };
+            return End { reached: false, moved: false };
         };
         let moved = offset > place.next;
         place.next = place.next.max(offset);
@@ -162,10 +146,7 @@ impl Ranges {
     /// Takes the end of a partition: nothing below `offset` is still to come, and for now nothing above.
     pub(super) fn end(&mut self, partition: &TopicPartition, offset: i64) -> End {
         let end = self.skip_to(partition, offset);
-        let index = self
-            .by_name
-            .get(&partition.topic)
-            .and_then(|topic| topic.get(&partition.partition));
+        let index = self.by_name.get(&partition.topic).and_then(|topic| topic.get(&partition.partition));
         if let Some(place) = index.map(|&index| &mut self.places[index]) {
             place.short = !place.done;
         }
@@ -174,10 +155,7 @@ impl Ranges {
 
     /// A range whose log ended below the range's end, and where.
     pub(super) fn short(&self) -> Option<(&ScanRange, i64)> {
-        self.places
-            .iter()
-            .find(|place| place.short && !place.done)
-            .map(|place| (&place.range, place.next))
+        self.places.iter().find(|place| place.short && !place.done).map(|place| (&place.range, place.next))
     }
 }
 
@@ -187,11 +165,7 @@ mod tests {
     use super::*;
 
     fn at(from: i64, to: i64) -> ScanRange {
-        ScanRange {
-            partition: TopicPartition::new("t", 0),
-            from,
-            to,
-        }
+        ScanRange { partition: TopicPartition::new("t", 0), from, to }
     }
 
     #[test]

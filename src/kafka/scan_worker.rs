@@ -67,9 +67,7 @@ where
         let stats = std::mem::take(&mut self.stats);
         // The closure goes before the answer: who has the answer may rely on its captures being free.
         drop(self);
-        let result = result
-            .map(|()| stats)
-            .map_err(|failure| Trouble::Failed(failure, cause));
+        let result = result.map(|()| stats).map_err(|failure| Trouble::Failed(failure, cause));
         let _ = answer.send(result);
     }
 
@@ -130,13 +128,7 @@ where
     fn log_starts(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
         let patience = self.patience.at_most(LOG_STARTS);
         let level = Isolation::ReadUncommitted;
-        ffi::list_offsets(
-            self.questions.native(),
-            partitions,
-            OffsetSpec::Earliest,
-            level,
-            &patience,
-        )
+        ffi::list_offsets(self.questions.native(), partitions, OffsetSpec::Earliest, level, &patience)
     }
 
     /// Gives a record, unless it lies outside its range.
@@ -173,23 +165,14 @@ where
                     consumer.pause(&partition)?;
                 }
             }
-            Polled::Partition {
-                partition,
-                offset,
-                code,
-                reason,
-            } => {
+            Polled::Partition { partition, offset, code, reason } => {
                 self.partition_failed(consumer, partition, offset, code, reason)?;
             }
             Polled::Client { code, reason } => {
                 consumer.signals().report(code, &reason);
                 progress.troubled = true;
             }
-            Polled::Log {
-                level,
-                facility,
-                line,
-            } => consumer.signals().log(level, &facility, &line),
+            Polled::Log { level, facility, line } => consumer.signals().log(level, &facility, &line),
             Polled::Statistics(json) => progress.statistics(&json),
             Polled::Other | Polled::Record(_) => {}
         }
@@ -208,18 +191,10 @@ where
             code::AUTO_OFFSET_RESET | code::OFFSET_OUT_OF_RANGE => {
                 self.out_of_range(consumer, partition, offset)
             }
-            code::LOG_TRUNCATION => Err(Failure::OutOfRange {
-                partition,
-                offset,
-                reason,
-            }),
+            code::LOG_TRUNCATION => Err(Failure::OutOfRange { partition, offset, reason }),
             // The client goes on by itself.
             code::TRANSPORT | code::TIMED_OUT | code::RESOLVE | code::ALL_BROKERS_DOWN => Ok(()),
-            _ => Err(Failure::Named {
-                name: partition.to_string(),
-                code: error,
-                reason,
-            }),
+            _ => Err(Failure::Named { name: partition.to_string(), code: error, reason }),
         }
     }
 
@@ -231,16 +206,10 @@ where
         offset: i64,
     ) -> Result<(), Failure> {
         let starts = self.log_starts(std::slice::from_ref(&partition))?;
-        let start = *starts
-            .get(&partition)
-            .ok_or_else(|| Failure::named(&partition, code::BAD_MSG))?;
+        let start = *starts.get(&partition).ok_or_else(|| Failure::named(&partition, code::BAD_MSG))?;
         if start <= offset {
             let reason = format!("the log begins at {start} and ends below {offset}");
-            return Err(Failure::OutOfRange {
-                partition,
-                offset,
-                reason,
-            });
+            return Err(Failure::OutOfRange { partition, offset, reason });
         }
         self.stats.truncated.insert(partition.clone(), start);
         if !self.ranges.skip_to(&partition, start).reached {
@@ -255,10 +224,7 @@ where
             Some((range, end)) => Failure::OutOfRange {
                 partition: range.partition.clone(),
                 offset: range.to,
-                reason: format!(
-                    "the log ends at {end} and did not grow in {} ms",
-                    self.stall.as_millis()
-                ),
+                reason: format!("the log ends at {end} and did not grow in {} ms", self.stall.as_millis()),
             },
             None => Failure::Expired,
         }

@@ -62,10 +62,7 @@ pub(super) struct Signals {
 
 impl Default for Signals {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: watch::Sender::new(()),
-        }
+        Self { state: Mutex::default(), changed: watch::Sender::new(()) }
     }
 }
 
@@ -83,10 +80,7 @@ impl Signals {
         if let Some(trouble) = trouble {
             // A refusal is not hidden by a lost connection to some other broker.
             if state.cause.as_ref().is_none_or(|cause| cause.trouble <= trouble) {
-                state.cause = Some(Cause {
-                    trouble,
-                    reason: reason.to_owned(),
-                });
+                state.cause = Some(Cause { trouble, reason: reason.to_owned() });
             }
         }
         if trouble.is_none() || trouble == Some(Trouble::Authentication) {
@@ -100,15 +94,8 @@ impl Signals {
     /// only logged. Worth less than an error event.
     fn hint(&self, reason: &str) {
         let mut state = self.lock();
-        if state
-            .cause
-            .as_ref()
-            .is_none_or(|cause| cause.trouble == Trouble::Transport)
-        {
-            state.cause = Some(Cause {
-                trouble: Trouble::Transport,
-                reason: reason.to_owned(),
-            });
+        if state.cause.as_ref().is_none_or(|cause| cause.trouble == Trouble::Transport) {
+            state.cause = Some(Cause { trouble: Trouble::Transport, reason: reason.to_owned() });
         }
     }
 
@@ -128,20 +115,13 @@ impl Signals {
     /// A call succeeded: whatever was wrong is over.
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
-        *state = State {
-            was_up: true,
-            cause: None,
-            down: None,
-        };
+        *state = State { was_up: true, cause: None, down: None };
     }
 
     /// The latest precise reason, if any stands.
     pub(super) fn cause(&self) -> Option<Cause> {
         let state = self.lock();
-        let unnamed = || Cause {
-            trouble: Trouble::Transport,
-            reason: "all brokers are down".to_owned(),
-        };
+        let unnamed = || Cause { trouble: Trouble::Transport, reason: "all brokers are down".to_owned() };
         state.cause.clone().or_else(|| state.down.map(|_| unnamed()))
     }
 
@@ -149,10 +129,7 @@ impl Signals {
     fn give_up_at(&self, start: Instant) -> Option<Instant> {
         let state = self.lock();
         let down = state.down?;
-        let trouble = state
-            .cause
-            .as_ref()
-            .map_or(Trouble::Transport, |cause| cause.trouble);
+        let trouble = state.cause.as_ref().map_or(Trouble::Transport, |cause| cause.trouble);
         if down < start {
             return Some(start + STALE);
         }
@@ -222,9 +199,7 @@ mod tests {
     use super::*;
 
     fn wait(signals: &Signals, start: Instant) -> Option<Duration> {
-        signals
-            .give_up_at(start)
-            .map(|at| at.saturating_duration_since(start))
+        signals.give_up_at(start).map(|at| at.saturating_duration_since(start))
     }
 
     #[test]

@@ -10,21 +10,13 @@ const MOST: usize = 10;
 
 /// What is wrong with the `spec` of `document`, each with the path of its field.
 pub(super) fn problems(crd: &Crd, document: &Value) -> Vec<String> {
-    let schema = crd
-        .spec
-        .versions
-        .first()
-        .and_then(|version| version.schema.as_ref());
+    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
     let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_ref());
     let Some(schema) = schema.and_then(|schema| serde_json::to_value(schema).ok()) else {
         return Vec::new();
     };
     let mut problems = Vec::new();
-    if document
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .is_none_or(str::is_empty)
-    {
+    if document.pointer("/metadata/name").and_then(Value::as_str).is_none_or(str::is_empty) {
         problems.push("metadata.name is missing".to_owned());
     }
     match (document.get("spec"), schema.pointer("/properties/spec")) {
@@ -42,37 +34,21 @@ fn check(path: &str, value: &Value, schema: &Value, problems: &mut Vec<String>) 
     if let Some(allowed) = schema["enum"].as_array()
         && !allowed.contains(value)
     {
-        let allowed: Vec<String> = allowed
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
+        let allowed: Vec<String> = allowed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         problems.push(format!("{path} must be one of {}", allowed.join(", ")));
         return;
     }
     match (schema["type"].as_str(), value) {
         (Some("object"), Value::Object(fields)) => check_object(path, fields, schema, problems),
         (Some("array"), Value::Array(items)) => {
-            check_size(
-                path,
-                items.len(),
-                "entries",
-                (&schema["minItems"], &schema["maxItems"]),
-                problems,
-            );
+            check_size(path, items.len(), "entries", (&schema["minItems"], &schema["maxItems"]), problems);
             for (index, item) in items.iter().enumerate() {
                 check(&format!("{path}[{index}]"), item, &schema["items"], problems);
             }
         }
         (Some("string"), Value::String(text)) => {
             let length = text.chars().count();
-            check_size(
-                path,
-                length,
-                "characters",
-                (&schema["minLength"], &schema["maxLength"]),
-                problems,
-            );
+            check_size(path, length, "characters", (&schema["minLength"], &schema["maxLength"]), problems);
         }
         (Some("boolean"), Value::Bool(_)) | (Some("number"), Value::Number(_)) | (None, _) => {}
         (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {}
@@ -95,12 +71,7 @@ fn check_object(path: &str, fields: &Map<String, Value>, schema: &Value, problem
             problems.push(format!("{path} is not a field; there are {}", names.join(", ")));
         }
     }
-    for name in schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
             problems.push(format!("{path}.{name} is missing"));
         }
@@ -123,9 +94,5 @@ fn check_size(path: &str, size: usize, unit: &str, (min, max): (&Value, &Value),
 
 /// YAML reads `123` and `true` as a number and a truth value.
 fn quote_hint(kind: &str, value: &Value) -> &'static str {
-    if kind == "string" && (value.is_number() || value.is_boolean()) {
-        "; put it in quotes"
-    } else {
-        ""
-    }
+    if kind == "string" && (value.is_number() || value.is_boolean()) { "; put it in quotes" } else { "" }
 }

@@ -24,17 +24,11 @@ spec:
 
 fn manifest(text: &str) -> Manifest {
     let documents = serde_saphyr::from_multiple(text).unwrap();
-    Manifest {
-        path: Path::new("replicator.yaml").to_owned(),
-        documents,
-    }
+    Manifest { path: Path::new("replicator.yaml").to_owned(), documents }
 }
 
 fn refused(text: &str) -> String {
-    manifest(text)
-        .object::<K2KReplicator>(None)
-        .unwrap_err()
-        .to_string()
+    manifest(text).object::<K2KReplicator>(None).unwrap_err().to_string()
 }
 
 #[test]
@@ -51,14 +45,8 @@ fn the_replicator_and_the_secrets_are_found_among_several_documents() {
 #[test]
 fn a_misspelt_field_is_named_with_its_path_and_what_there_is() {
     let error = refused(&GOOD.replace("partition: Producer", "partitions: Producer"));
-    assert!(
-        error.starts_with("replicator.yaml: K2KReplicator `eu-to-us`: "),
-        "{error}"
-    );
-    assert!(
-        error.contains("spec.replication[0].target.partitions is not a field"),
-        "{error}"
-    );
+    assert!(error.starts_with("replicator.yaml: K2KReplicator `eu-to-us`: "), "{error}");
+    assert!(error.contains("spec.replication[0].target.partitions is not a field"), "{error}");
     assert!(error.contains("topicPrefix"), "{error}");
 }
 
@@ -70,30 +58,18 @@ fn wrong_values_and_types_are_named() {
         "{error}"
     );
     let error = refused(&GOOD.replace("\"20\"", "20"));
-    assert!(
-        error.contains("spec.target.properties.linger.ms must be a string; put it in quotes"),
-        "{error}"
-    );
+    assert!(error.contains("spec.target.properties.linger.ms must be a string; put it in quotes"), "{error}");
     let error = refused(&GOOD.replace("topics: [orders]", "topics: []"));
-    assert!(
-        error.contains("spec.replication[0].topics must have at least 1 entries"),
-        "{error}"
-    );
+    assert!(error.contains("spec.replication[0].topics must have at least 1 entries"), "{error}");
     let error = refused(&GOOD.replace("bootstrapServers: \"eu:9092\", ", ""));
-    assert!(
-        error.contains("spec.source.bootstrapServers is missing"),
-        "{error}"
-    );
+    assert!(error.contains("spec.source.bootstrapServers is missing"), "{error}");
 }
 
 #[test]
 fn another_kind_or_several_of_it_need_a_word() {
     let error = refused(&GOOD.replace("K2KReplicator", "K2kReplicator"));
     assert!(error.contains("no K2KReplicator of k2k.dev/v1alpha1"), "{error}");
-    assert!(
-        error.contains("v1/Secret `eu-user`, k2k.dev/v1alpha1/K2kReplicator `eu-to-us`"),
-        "{error}"
-    );
+    assert!(error.contains("v1/Secret `eu-user`, k2k.dev/v1alpha1/K2kReplicator `eu-to-us`"), "{error}");
     let two = format!("{GOOD}{}", GOOD.replace("eu-to-us", "us-to-eu"));
     assert!(refused(&two).contains("(eu-to-us, us-to-eu); choose one with --name"));
     let chosen: K2KReplicator = manifest(&two).object(Some("us-to-eu")).unwrap();
@@ -102,12 +78,7 @@ fn another_kind_or_several_of_it_need_a_word() {
 
 #[test]
 fn a_secret_that_is_no_base64_is_not_quoted() {
-    let error = manifest(&GOOD.replace("bWlncmF0b3Itc2VjcmV0", "hunter2!"))
-        .secrets()
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("Secret `eu-user`") && !error.contains("hunter2"),
-        "{error}"
-    );
+    let error =
+        manifest(&GOOD.replace("bWlncmF0b3Itc2VjcmV0", "hunter2!")).secrets().unwrap_err().to_string();
+    assert!(error.contains("Secret `eu-user`") && !error.contains("hunter2"), "{error}");
 }

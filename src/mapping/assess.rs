@@ -36,13 +36,7 @@ pub fn assess(facts: &Facts, logs: &SourceLogs) -> Assessment {
     for (q, source) in &facts.sources {
         let views = views(q, source, facts);
         let unknown = SourceLog::new(source.log_start);
-        let judge = Judge {
-            q,
-            facts: source,
-            all: facts,
-            log: logs.get(q).unwrap_or(&unknown),
-            views,
-        };
+        let judge = Judge { q, facts: source, all: facts, log: logs.get(q).unwrap_or(&unknown), views };
         match judge.judge() {
             Ok(judgement) => {
                 judged.insert(q, (judgement, judge.views));
@@ -50,18 +44,11 @@ pub fn assess(facts: &Facts, logs: &SourceLogs) -> Assessment {
             Err(question) => questions.push(question),
         }
     }
-    if questions.is_empty() {
-        conclude(facts, judged)
-    } else {
-        Assessment::Ask(questions)
-    }
+    if questions.is_empty() { conclude(facts, judged) } else { Assessment::Ask(questions) }
 }
 
 fn views<'a>(q: &TopicPartition, source: &'a SourceFacts, facts: &'a Facts) -> Vec<View<'a>> {
-    let known = source
-        .targets
-        .iter()
-        .filter_map(|t| Some((t, facts.targets.get(t)?)));
+    let known = source.targets.iter().filter_map(|t| Some((t, facts.targets.get(t)?)));
     known.map(|(t, target)| view(q, source, t, target)).collect()
 }
 
@@ -69,18 +56,13 @@ type Judged<'a> = BTreeMap<&'a TopicPartition, (Judgement, Vec<View<'a>>)>;
 
 fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
     let positions = positions(facts, &judged);
-    let mut findings: Vec<Finding> = facts
-        .targets
-        .iter()
-        .filter_map(|(t, target)| position::unusable(t, target))
-        .collect();
+    let mut findings: Vec<Finding> =
+        facts.targets.iter().filter_map(|(t, target)| position::unusable(t, target)).collect();
     for (t, position) in &positions {
         findings.extend(position.findings.iter().cloned());
         // Rule 30: as many missing records as undecodable ones were included are no gap.
         let mut allowance = position.undecodable_included;
-        let gaps = judged
-            .iter_mut()
-            .filter(|(q, _)| facts.sources[**q].targets.contains(t));
+        let gaps = judged.iter_mut().filter(|(q, _)| facts.sources[**q].targets.contains(t));
         for (_, (judgement, _)) in gaps {
             let forgiven = judgement.gap.min(allowance);
             judgement.gap -= forgiven;
@@ -114,10 +96,7 @@ fn positions(facts: &Facts, judged: &Judged<'_>) -> BTreeMap<TopicPartition, Pos
                 Some((*q, &facts.sources[*q], view))
             })
             .collect();
-        (
-            TopicPartition::clone(t),
-            position::find(t, target, &views, natives),
-        )
+        (TopicPartition::clone(t), position::find(t, target, &views, natives))
     };
     facts.targets.iter().map(one).collect()
 }
@@ -127,9 +106,7 @@ fn refused(facts: &Facts, plans: &[TargetPlan]) -> Vec<Finding> {
     if facts.policies.reprocessing == Reprocessing::Accept {
         return Vec::new();
     }
-    let rows = plans
-        .iter()
-        .flat_map(|t| t.sources.iter().map(move |row| (t, row)));
+    let rows = plans.iter().flat_map(|t| t.sources.iter().map(move |row| (t, row)));
     rows.filter(|(_, row)| row.reread > 0)
         .map(|(t, row)| {
             let text = format!(
@@ -140,11 +117,7 @@ fn refused(facts: &Facts, plans: &[TargetPlan]) -> Vec<Finding> {
                 t.position,
                 t.target()
             );
-            Finding::new(
-                Reason::ReprocessingRefused,
-                &TopicPartition::new(&row.topic, row.partition),
-                text,
-            )
+            Finding::new(Reason::ReprocessingRefused, &TopicPartition::new(&row.topic, row.partition), text)
         })
         .collect()
 }
@@ -154,10 +127,8 @@ fn plans(
     judged: &Judged<'_>,
     positions: BTreeMap<TopicPartition, Position>,
 ) -> Vec<TargetPlan> {
-    let mut plans: Vec<TargetPlan> = positions
-        .into_iter()
-        .map(|(t, position)| target_plan(facts, judged, &t, position))
-        .collect();
+    let mut plans: Vec<TargetPlan> =
+        positions.into_iter().map(|(t, position)| target_plan(facts, judged, &t, position)).collect();
     // A spread q is exact where all of its rows are.
     let inexact: Vec<(String, i32)> = plans
         .iter()
@@ -166,14 +137,9 @@ fn plans(
         .map(|row| (row.topic.clone(), row.partition))
         .collect();
     for row in plans.iter_mut().flat_map(|t| &mut t.sources) {
-        if row.exact
-            && inexact
-                .iter()
-                .any(|(topic, n)| *topic == row.topic && *n == row.partition)
-        {
+        if row.exact && inexact.iter().any(|(topic, n)| *topic == row.topic && *n == row.partition) {
             row.exact = false;
-            row.why
-                .push("another target partition of this source partition is not exact".to_owned());
+            row.why.push("another target partition of this source partition is not exact".to_owned());
         }
     }
     plans
@@ -183,30 +149,14 @@ fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position:
     let target = &facts.targets[t];
     let rows = judged.iter().filter_map(|(q, (judgement, views))| {
         let index = views.iter().position(|v| v.target == t)?;
-        Some(certificate(
-            q,
-            &facts.sources[*q],
-            judgement,
-            &views[index],
-            index == 0,
-            &position,
-        ))
+        Some(certificate(q, &facts.sources[*q], judgement, &views[index], index == 0, &position))
     });
     let sources: Vec<SourceCertificate> = rows.collect();
-    let set_by = position.set_by.or_else(|| {
-        sources
-            .first()
-            .map(|row| TopicPartition::new(&row.topic, row.partition))
-    });
-    let metadata = set_by
-        .and_then(|q| facts.sources.get(&q))
-        .map(|q| q.metadata.clone())
-        .unwrap_or_default();
+    let set_by =
+        position.set_by.or_else(|| sources.first().map(|row| TopicPartition::new(&row.topic, row.partition)));
+    let metadata = set_by.and_then(|q| facts.sources.get(&q)).map(|q| q.metadata.clone()).unwrap_or_default();
     let found = &target.found;
-    let first_undecodable = found
-        .first_undecodable
-        .as_ref()
-        .map(|(offset, why)| format!("{offset}: {why}"));
+    let first_undecodable = found.first_undecodable.as_ref().map(|(offset, why)| format!("{offset}: {why}"));
     TargetPlan {
         topic: t.topic.clone(),
         partition: t.partition,
@@ -268,31 +218,16 @@ fn why_not_exact(judgement: &Judgement, view: &View<'_>, reread: u64) -> Vec<Str
         }
     };
     say(reread > 0, format!("{reread} records are read again"));
-    say(
-        judgement.gap > 0,
-        format!("{} records are missing on the target", judgement.gap),
-    );
-    say(
-        judgement.superseded > 0,
-        format!("{} missing records were superseded", judgement.superseded),
-    );
+    say(judgement.gap > 0, format!("{} records are missing on the target", judgement.gap));
+    say(judgement.superseded > 0, format!("{} missing records were superseded", judgement.superseded));
     let unexplained = judgement.unexplained;
     say(
         unexplained > 0,
         format!("{unexplained} records behind the first unread one are missing on the target"),
     );
-    say(
-        judgement.undecided,
-        "whether records are missing on the target is not known".to_owned(),
-    );
-    say(
-        judgement.proven_by == Some(ProvenBy::Waived),
-        "completeness was waived".to_owned(),
-    );
+    say(judgement.undecided, "whether records are missing on the target is not known".to_owned());
+    say(judgement.proven_by == Some(ProvenBy::Waived), "completeness was waived".to_owned());
     let undecodable = view.facts.found.undecodable.count_within(i64::MIN, i64::MAX);
-    say(
-        undecodable > 0,
-        format!("{undecodable} records carry an origin that cannot be decoded"),
-    );
+    say(undecodable > 0, format!("{undecodable} records carry an origin that cannot be decoded"));
     why
 }

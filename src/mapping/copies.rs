@@ -30,13 +30,7 @@ impl Copies {
         {
             run.length += 1;
         } else {
-            self.runs.insert(
-                origin.0,
-                Run {
-                    length: 1,
-                    target: target.0,
-                },
-            );
+            self.runs.insert(origin.0, Run { length: 1, target: target.0 });
         }
         repeats
     }
@@ -52,19 +46,10 @@ impl Copies {
         }
         self.runs.remove(&start);
         if index > 0 {
-            self.runs.insert(
-                start,
-                Run {
-                    length: index,
-                    target: run.target,
-                },
-            );
+            self.runs.insert(start, Run { length: index, target: run.target });
         }
         if index + 1 < run.length {
-            let tail = Run {
-                length: run.length - index - 1,
-                target: run.target + index + 1,
-            };
+            let tail = Run { length: run.length - index - 1, target: run.target + index + 1 };
             self.runs.insert(origin + 1, tail);
         }
         true
@@ -87,17 +72,12 @@ impl Copies {
         if self.last_copy(from).is_some() {
             return Some(from);
         }
-        self.runs
-            .range(from.0..)
-            .next()
-            .map(|(&start, _)| SourceOffset(start))
+        self.runs.range(from.0..).next().map(|(&start, _)| SourceOffset(start))
     }
 
     /// The greatest origin.
     pub fn max_origin(&self) -> Option<SourceOffset> {
-        self.runs
-            .last_key_value()
-            .map(|(start, run)| SourceOffset(start + run.length - 1))
+        self.runs.last_key_value().map(|(start, run)| SourceOffset(start + run.length - 1))
     }
 
     /// The smallest of the last copies of all origins that are at least `from`, with its origin: nothing at
@@ -150,13 +130,7 @@ impl Copies {
         for (origin, run) in old {
             let gone = (bound.0 + 1 - run.target).clamp(0, run.length);
             if gone < run.length {
-                self.runs.insert(
-                    origin + gone,
-                    Run {
-                        length: run.length - gone,
-                        target: run.target + gone,
-                    },
-                );
+                self.runs.insert(origin + gone, Run { length: run.length - gone, target: run.target + gone });
             }
         }
     }
@@ -164,19 +138,11 @@ impl Copies {
     /// The runs, cut to origins in `[from, to)`.
     fn parts(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, Run)> + '_ {
         let head = self.runs.range(..from).next_back();
-        head.into_iter()
-            .chain(self.runs.range(from..to))
-            .filter_map(move |(&start, run)| {
-                let skip = from.saturating_sub(start).max(0);
-                let length = (run.length.min(to.saturating_sub(start))) - skip;
-                (length > 0).then_some((
-                    start + skip,
-                    Run {
-                        length,
-                        target: run.target + skip,
-                    },
-                ))
-            })
+        head.into_iter().chain(self.runs.range(from..to)).filter_map(move |(&start, run)| {
+            let skip = from.saturating_sub(start).max(0);
+            let length = (run.length.min(to.saturating_sub(start))) - skip;
+            (length > 0).then_some((start + skip, Run { length, target: run.target + skip }))
+        })
     }
 }
 
@@ -215,10 +181,7 @@ mod tests {
 
     fn check(copies: &Copies, model: &BTreeMap<i64, i64>, c: i64, p: i64) -> Result<(), TestCaseError> {
         let at = SourceOffset(c);
-        prop_assert_eq!(
-            copies.max_origin().map(|s| s.0),
-            model.keys().next_back().copied()
-        );
+        prop_assert_eq!(copies.max_origin().map(|s| s.0), model.keys().next_back().copied());
         prop_assert_eq!(
             copies.first_origin_at_or_after(at).map(|s| s.0),
             model.range(c..).next().map(|(s, _)| *s)
@@ -228,24 +191,15 @@ mod tests {
             model.range(c..).map(|(s, o)| (*o, *s)).min()
         );
         prop_assert_eq!(
-            copies
-                .highest_last_copy(at, TargetOffset(p))
-                .map(|(o, s)| (o.0, s.0)),
-            model
-                .range(..c)
-                .filter(|(_, o)| **o < p)
-                .map(|(s, o)| (*o, *s))
-                .max()
+            copies.highest_last_copy(at, TargetOffset(p)).map(|(o, s)| (o.0, s.0)),
+            model.range(..c).filter(|(_, o)| **o < p).map(|(s, o)| (*o, *s)).max()
         );
         prop_assert_eq!(
             copies.count_at_or_after(at, TargetOffset(p)),
             model.range(..c).filter(|(_, o)| **o >= p).count() as u64
         );
         for origin in 0..45 {
-            prop_assert_eq!(
-                copies.last_copy(SourceOffset(origin)).map(|o| o.0),
-                model.get(&origin).copied()
-            );
+            prop_assert_eq!(copies.last_copy(SourceOffset(origin)).map(|o| o.0), model.get(&origin).copied());
         }
         Ok(())
     }

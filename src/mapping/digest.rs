@@ -87,14 +87,7 @@ impl TargetDigest {
     /// For a partition on which copies of `wanted` matter.
     pub fn new(format: OriginFormat, implied: Implied, wanted: BTreeSet<TopicPartition>) -> Self {
         let numbers = Numbers::fixed(format.encoding);
-        Self {
-            format,
-            implied,
-            numbers,
-            undecided: Vec::new(),
-            wanted,
-            found: Found::default(),
-        }
+        Self { format, implied, numbers, undecided: Vec::new(), wanted, found: Found::default() }
     }
 
     /// The next record. `key` is given where the topic is compacted.
@@ -148,11 +141,7 @@ impl TargetDigest {
             Origin::Copy(source, origin) => {
                 found.with_origin += 1;
                 if self.wanted.contains(&source) {
-                    found
-                        .sources
-                        .entry(source)
-                        .or_default()
-                        .note(offset, origin, raw, key);
+                    found.sources.entry(source).or_default().note(offset, origin, raw, key);
                 }
             }
         }
@@ -168,13 +157,7 @@ impl Seen {
             descended = true;
             below_all = self.lowest.is_some_and(|lowest| origin < lowest);
         }
-        self.last = Some(Last {
-            target,
-            origin,
-            repeats,
-            descended,
-            below_all,
-        });
+        self.last = Some(Last { target, origin, repeats, descended, below_all });
         self.lowest = Some(self.lowest.map_or(origin, |lowest| lowest.min(origin)));
         if let Some(pipeline) = &raw.pipeline
             && self.pipelines.len() < MAX_PIPELINES

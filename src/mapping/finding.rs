@@ -16,11 +16,7 @@ pub struct Finding {
 impl Finding {
     /// A finding on `partition`.
     pub fn new(reason: Reason, partition: &TopicPartition, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            partition: partition.clone(),
-            message: message.into(),
-        }
+        Self { reason, partition: partition.clone(), message: message.into() }
     }
 
     /// The findings of one reason as one message: the first one, and how many more there are.
@@ -32,10 +28,7 @@ impl Finding {
         match findings.len() - 1 {
             0 => text,
             1 => format!("{text} (and 1 more partition: {})", findings[1].partition),
-            more => format!(
-                "{text} (and {more} more partitions, next {})",
-                findings[1].partition
-            ),
+            more => format!("{text} (and {more} more partitions, next {})", findings[1].partition),
         }
     }
 }

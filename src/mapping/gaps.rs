@@ -15,12 +15,7 @@ use super::{
 impl Judge<'_, '_> {
     /// Rules 2, 3, 4, 12 and 13: what the source holds in `[c, U)`, or may have held, that no target has.
     pub(super) fn gaps(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts {
-            committed: c,
-            log_start,
-            last_stable,
-            ..
-        } = *self.facts;
+        let SourceFacts { committed: c, log_start, last_stable, .. } = *self.facts;
         let first = self.first_unread();
         // What an open transaction hides is not missing.
         let passed = self.replicator_position().filter(|_| !self.is_hidden());
@@ -51,12 +46,7 @@ impl Judge<'_, '_> {
     /// Nothing at or above c has been seen and R is not known: a target that lost its records looks exactly
     /// like one that is a moment behind.
     fn undecided(&self, judgement: &mut Judgement) -> Result<(), Question> {
-        let SourceFacts {
-            committed: c,
-            log_start,
-            last_stable,
-            ..
-        } = *self.facts;
+        let SourceFacts { committed: c, log_start, last_stable, .. } = *self.facts;
         judgement.undecided = self.source_has_any(c.max(log_start), last_stable.max(c))?;
         if judgement.undecided && self.all.policies.gap == GapPolicy::Fail {
             judgement.findings.push(self.nothing_unread_yet());
@@ -116,35 +106,23 @@ impl Judge<'_, '_> {
 
     /// Rule 4: declared, and between two origins on the target.
     fn dropped_on_purpose(&self, first_unread: Option<SourceOffset>) -> bool {
-        let below = |v: &View<'_>| {
-            v.copies
-                .highest_last_copy(self.facts.committed, TargetOffset(i64::MAX))
-        };
+        let below = |v: &View<'_>| v.copies.highest_last_copy(self.facts.committed, TargetOffset(i64::MAX));
         self.all.filtering && first_unread.is_some() && self.views.iter().any(|v| below(v).is_some())
     }
 
     /// Rule 12 on a compacted target.
     fn superseded(&self, missing: &[(i64, i64)]) -> u64 {
-        let views: Vec<&Seen> = self
-            .views
-            .iter()
-            .filter(|v| v.facts.compacted)
-            .filter_map(|v| v.seen)
-            .collect();
+        let views: Vec<&Seen> =
+            self.views.iter().filter(|v| v.facts.compacted).filter_map(|v| v.seen).collect();
         if views.is_empty() {
             return 0;
         }
         let later = |offset: i64| {
             let key = self.log.key(offset)?;
-            views
-                .iter()
-                .find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
+            views.iter().find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
         };
-        missing
-            .iter()
-            .flat_map(|(from, to)| *from..*to)
-            .filter(|offset| later(*offset).is_some())
-            .count() as u64
+        missing.iter().flat_map(|(from, to)| *from..*to).filter(|offset| later(*offset).is_some()).count()
+            as u64
     }
 
     /// Every origin that any target holds.
@@ -167,10 +145,7 @@ impl Judge<'_, '_> {
             return Ok(Vec::new());
         };
         let data = self.source_data(SourceOffset(*start), SourceOffset(*end))?;
-        Ok(data
-            .into_iter()
-            .flat_map(|(from, to)| origins.holes_within(from, to))
-            .collect())
+        Ok(data.into_iter().flat_map(|(from, to)| origins.holes_within(from, to)).collect())
     }
 }
 

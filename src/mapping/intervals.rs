@@ -35,10 +35,7 @@ impl IntervalSet {
 
     /// Whether `value` is in the set.
     pub fn contains(&self, value: i64) -> bool {
-        self.intervals
-            .range(..=value)
-            .next_back()
-            .is_some_and(|(_, &end)| value < end)
+        self.intervals.range(..=value).next_back().is_some_and(|(_, &end)| value < end)
     }
 
     /// Whether the set has nothing.

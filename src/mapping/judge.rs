@@ -114,11 +114,7 @@ impl Judge<'_, '_> {
     /// Applies the rules. An error is a question to the source; ask it, then judge again.
     pub fn judge(&self) -> Result<Judgement, Question> {
         let mut judgement = Judgement::default();
-        if let Some(finding) = self
-            .out_of_range()
-            .or_else(|| self.pipelines())
-            .or_else(|| self.recreated())
-        {
+        if let Some(finding) = self.out_of_range().or_else(|| self.pipelines()).or_else(|| self.recreated()) {
             judgement.findings.push(finding);
             return Ok(judgement);
         }
@@ -134,13 +130,7 @@ impl Judge<'_, '_> {
 
     fn ask(&self, from: SourceOffset, to: SourceOffset, first_only: bool) -> Question {
         let keys = self.views.iter().any(|v| v.facts.compacted);
-        Question {
-            partition: self.q.clone(),
-            from,
-            to,
-            first_only,
-            keys,
-        }
+        Question { partition: self.q.clone(), from, to, first_only, keys }
     }
 
     pub(super) fn source_has_any(&self, from: SourceOffset, to: SourceOffset) -> Result<bool, Question> {
@@ -157,13 +147,7 @@ impl Judge<'_, '_> {
 
     /// Rules 14 and 21.
     fn out_of_range(&self) -> Option<Finding> {
-        let SourceFacts {
-            committed: c,
-            log_start,
-            last_stable,
-            high_watermark: end,
-            ..
-        } = self.facts;
+        let SourceFacts { committed: c, log_start, last_stable, high_watermark: end, .. } = self.facts;
         if c > end {
             let text = format!(
                 "committed {c} lies beyond the source's end {end} (log start {log_start}): the topic was \
@@ -183,11 +167,7 @@ impl Judge<'_, '_> {
     /// Rule 24.
     fn pipelines(&self) -> Option<Finding> {
         self.views.iter().find_map(|view| {
-            let mut names = view
-                .seen?
-                .pipelines
-                .iter()
-                .map(|name| String::from_utf8_lossy(name));
+            let mut names = view.seen?.pipelines.iter().map(|name| String::from_utf8_lossy(name));
             let (first, second) = (names.next()?, names.next()?);
             let text = format!(
                 "pipelines `{first}` and `{second}` both write it into {}: stop one of them and start with a \
@@ -213,17 +193,12 @@ impl Judge<'_, '_> {
 
     /// R, where it is known and not void.
     pub(super) fn replicator_position(&self) -> Option<SourceOffset> {
-        self.facts
-            .replicator_position
-            .filter(|r| *r <= self.facts.high_watermark)
+        self.facts.replicator_position.filter(|r| *r <= self.facts.high_watermark)
     }
 
     /// The smallest origin at or above the committed offset on any target.
     pub(super) fn first_unread(&self) -> Option<SourceOffset> {
-        self.views
-            .iter()
-            .filter_map(|v| v.copies.first_origin_at_or_after(self.facts.committed))
-            .min()
+        self.views.iter().filter_map(|v| v.copies.first_origin_at_or_after(self.facts.committed)).min()
     }
 
     pub(super) fn max_origin(&self) -> Option<SourceOffset> {
@@ -253,12 +228,7 @@ impl Judge<'_, '_> {
             judgement.proven_by = Some(ProvenBy::Waived);
             let c = self.facts.committed;
             // What is hidden comes too; what of it the source no longer holds is counted as an upper bound.
-            let lowest = self
-                .views
-                .iter()
-                .map(Self::next_of_last)
-                .min()
-                .unwrap_or_default();
+            let lowest = self.views.iter().map(Self::next_of_last).min().unwrap_or_default();
             let from = if self.is_hidden() { from.min(lowest) } else { from };
             judgement.to_come = self.source_data(from.min(c), c)?;
             let gone = c.min(self.facts.log_start);
@@ -290,10 +260,8 @@ impl Judge<'_, '_> {
             return Ok(Ok(ProvenBy::Witness));
         }
         // The source is exhausted: all that it holds between the earliest of the last origins and c arrived.
-        let from = self
-            .views
-            .iter()
-            .map(|v| Self::last_origin(v).map_or(self.facts.log_start, SourceOffset::next));
+        let from =
+            self.views.iter().map(|v| Self::last_origin(v).map_or(self.facts.log_start, SourceOffset::next));
         let from = from.min().unwrap_or(self.facts.log_start).min(c);
         // What the source no longer holds may still be hidden on the target.
         let gone = |v: &View<'_>| v.is_hidden() && Self::next_of_last(v) < c.min(self.facts.log_start);
@@ -302,8 +270,7 @@ impl Judge<'_, '_> {
             return Ok(Ok(ProvenBy::SourceExhausted));
         }
         Ok(Err((
-            self.open_transaction("policies.replicationProof: Waive")
-                .unwrap_or_else(|| self.behind(from)),
+            self.open_transaction("policies.replicationProof: Waive").unwrap_or_else(|| self.behind(from)),
             from,
         )))
     }
@@ -345,11 +312,7 @@ impl Judge<'_, '_> {
                     || (l.below_all && view.facts.log_start.0 > 0)
                     || (l.descended && view.facts.compacted)
             };
-            let Some(last) = view
-                .seen
-                .and_then(|s| s.last)
-                .filter(|l| repeats(l) && l.origin < max)
-            else {
+            let Some(last) = view.seen.and_then(|s| s.last).filter(|l| repeats(l) && l.origin < max) else {
                 continue;
             };
             if Self::last_origin(view) != Some(last.origin) {
@@ -361,10 +324,7 @@ impl Judge<'_, '_> {
                      waiting until it has passed that (policies.replicationProof: Waive goes on without)",
                     last.origin, view.target
                 );
-                return Ok(Some((
-                    self.finding(Reason::ReplayInProgress, text),
-                    last.origin.next(),
-                )));
+                return Ok(Some((self.finding(Reason::ReplayInProgress, text), last.origin.next())));
             }
         }
         Ok(None)

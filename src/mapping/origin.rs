@@ -51,12 +51,7 @@ pub struct OriginFormat {
 impl OriginFormat {
     /// What the spec of a replicator says.
     pub fn new(features: &Features, tracing: &Tracing) -> Self {
-        let HeaderNames {
-            topic,
-            partition,
-            offset,
-            pipeline,
-        } = &tracing.headers;
+        let HeaderNames { topic, partition, offset, pipeline } = &tracing.headers;
         let enabled = &features.tracing_headers;
         Self {
             topic: enabled.topic.is_enabled().then(|| topic.clone()),
@@ -182,29 +177,16 @@ fn decode_copy(
 ) -> Result<(TopicPartition, SourceOffset), String> {
     let offset = number("offset", format.offset.as_deref(), raw.offset.as_deref(), numbers)?;
     let partition = if format.partition.is_some() {
-        let n = number(
-            "partition",
-            format.partition.as_deref(),
-            raw.partition.as_deref(),
-            numbers,
-        )?;
+        let n = number("partition", format.partition.as_deref(), raw.partition.as_deref(), numbers)?;
         i32::try_from(n).map_err(|_| format!("partition header holds {n}"))?
     } else {
-        implied
-            .partition
-            .ok_or("no partition header is written and the route does not tell the partition")?
+        implied.partition.ok_or("no partition header is written and the route does not tell the partition")?
     };
     let topic = if let Some(name) = &format.topic {
-        let bytes = raw
-            .topic
-            .as_deref()
-            .ok_or_else(|| format!("header `{name}` is missing"))?;
+        let bytes = raw.topic.as_deref().ok_or_else(|| format!("header `{name}` is missing"))?;
         String::from_utf8(bytes.to_vec()).map_err(|_| format!("header `{name}` is not UTF-8"))?
     } else {
-        implied
-            .topic
-            .clone()
-            .ok_or("no topic header is written and the route does not tell the topic")?
+        implied.topic.clone().ok_or("no topic header is written and the route does not tell the topic")?
     };
     Ok((TopicPartition { topic, partition }, SourceOffset(offset)))
 }
@@ -215,10 +197,7 @@ fn number(what: &str, name: Option<&str>, value: Option<&[u8]>, numbers: Numbers
     match numbers.read(bytes) {
         Some(n) if n >= 0 => Ok(n),
         Some(n) => Err(format!("header `{name}` holds {n}")),
-        None => Err(format!(
-            "header `{name}` ({} bytes) does not decode as {numbers:?}",
-            bytes.len()
-        )),
+        None => Err(format!("header `{name}` ({} bytes) does not decode as {numbers:?}", bytes.len())),
     }
 }
 
@@ -238,13 +217,7 @@ mod tests {
             offset: Toggle::Enabled,
             pipeline: Toggle::Disabled,
         };
-        OriginFormat::new(
-            &Features {
-                tracing_headers,
-                ..Features::default()
-            },
-            &Tracing::default(),
-        )
+        OriginFormat::new(&Features { tracing_headers, ..Features::default() }, &Tracing::default())
     }
 
     fn raw(topic: &[u8], partition: &[u8], offset: &[u8]) -> RawOrigin {
@@ -258,16 +231,8 @@ mod tests {
 
     #[test]
     fn decimal_strings_decode() {
-        let origin = decode(
-            &raw(b"orders", b"3", b"1204"),
-            &format(),
-            &Implied::default(),
-            Numbers::Decimal,
-        );
-        assert_eq!(
-            origin,
-            Origin::Copy(TopicPartition::new("orders", 3), SourceOffset(1204))
-        );
+        let origin = decode(&raw(b"orders", b"3", b"1204"), &format(), &Implied::default(), Numbers::Decimal);
+        assert_eq!(origin, Origin::Copy(TopicPartition::new("orders", 3), SourceOffset(1204)));
     }
 
     #[test]
@@ -275,57 +240,32 @@ mod tests {
         let be = raw(b"orders", &3_i32.to_be_bytes(), &1204_i64.to_be_bytes());
         let le = raw(b"orders", &3_i64.to_le_bytes(), &1204_i64.to_le_bytes());
         let expected = Origin::Copy(TopicPartition::new("orders", 3), SourceOffset(1204));
-        assert_eq!(
-            decode(&be, &format(), &Implied::default(), Numbers::BigEndian),
-            expected
-        );
-        assert_eq!(
-            decode(&le, &format(), &Implied::default(), Numbers::LittleEndian),
-            expected
-        );
+        assert_eq!(decode(&be, &format(), &Implied::default(), Numbers::BigEndian), expected);
+        assert_eq!(decode(&le, &format(), &Implied::default(), Numbers::LittleEndian), expected);
     }
 
     #[test]
     fn rule_30_what_cannot_be_decoded_is_told_apart_from_native() {
         let native = RawOrigin::default();
-        assert_eq!(
-            decode(&native, &format(), &Implied::default(), Numbers::Decimal),
-            Origin::Native
-        );
+        assert_eq!(decode(&native, &format(), &Implied::default(), Numbers::Decimal), Origin::Native);
         for bad in [
             raw(b"orders", b"3", b"-1"),
             raw(b"orders", b"3", b"12x"),
             raw(b"orders", b"3", b""),
             raw(b"orders", b"99999999999", b"1"),
             raw(b"\xff", b"3", b"1"),
-            RawOrigin {
-                offset: None,
-                ..raw(b"orders", b"3", b"")
-            },
+            RawOrigin { offset: None, ..raw(b"orders", b"3", b"") },
         ] {
             let origin = decode(&bad, &format(), &Implied::default(), Numbers::Decimal);
-            assert!(
-                matches!(origin, Origin::Undecodable(_)),
-                "{bad:?} gave {origin:?}"
-            );
+            assert!(matches!(origin, Origin::Undecodable(_)), "{bad:?} gave {origin:?}");
         }
     }
 
     #[test]
     fn headers_that_are_not_written_follow_from_the_route() {
-        let format = OriginFormat {
-            topic: None,
-            partition: None,
-            ..format()
-        };
-        let implied = Implied {
-            topic: Some("orders".into()),
-            partition: Some(1),
-        };
-        let raw = RawOrigin {
-            offset: Some(b"7".to_vec()),
-            ..RawOrigin::default()
-        };
+        let format = OriginFormat { topic: None, partition: None, ..format() };
+        let implied = Implied { topic: Some("orders".into()), partition: Some(1) };
+        let raw = RawOrigin { offset: Some(b"7".to_vec()), ..RawOrigin::default() };
         assert_eq!(
             decode(&raw, &format, &implied, Numbers::Decimal),
             Origin::Copy(TopicPartition::new("orders", 1), SourceOffset(7))
@@ -344,15 +284,9 @@ mod tests {
         assert_eq!(slices(&be), Some(Numbers::BigEndian));
         assert_eq!(slices(&le), Some(Numbers::LittleEndian));
         // Eight digits are digits, whatever they would be as a number.
-        assert_eq!(
-            Numbers::decide([b"10000000".as_slice(), b"7"]),
-            Some(Numbers::Decimal)
-        );
+        assert_eq!(Numbers::decide([b"10000000".as_slice(), b"7"]), Some(Numbers::Decimal));
         // A zero reads alike both ways; garbage beside it says nothing.
-        assert_eq!(
-            Numbers::decide([[0; 8].as_slice(), b"junk!"]),
-            Some(Numbers::BigEndian)
-        );
+        assert_eq!(Numbers::decide([[0; 8].as_slice(), b"junk!"]), Some(Numbers::BigEndian));
         // Plausible in both orders, and not alike.
         assert_eq!(Numbers::decide([[0, 0, 1, 0, 0, 0, 0, 0].as_slice()]), None);
         // A mixture is refused rather than guessed at.

@@ -247,8 +247,6 @@ mod base64_bytes {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        BASE64
-            .decode(String::deserialize(deserializer)?)
-            .map_err(D::Error::custom)
+        BASE64.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

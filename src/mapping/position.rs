@@ -44,9 +44,7 @@ pub fn find(
         .min();
     let below = |limit: TargetOffset| {
         let last = |(_, source, view): &(_, &SourceFacts, &View<'_>)| {
-            view.copies
-                .highest_last_copy(source.committed, limit)
-                .map(|(offset, _)| offset)
+            view.copies.highest_last_copy(source.committed, limit).map(|(offset, _)| offset)
         };
         views.iter().filter_map(last).max()
     };
@@ -64,10 +62,7 @@ pub fn find(
     };
     // Rule 30: an undecodable record with no record already read between it and p may be the next one.
     let floor = read_below.map_or(facts.log_start, TargetOffset::next);
-    let undecodable = found
-        .undecodable
-        .first_at_or_after(floor.0)
-        .filter(|u| *u < start.0);
+    let undecodable = found.undecodable.first_at_or_after(floor.0).filter(|u| *u < start.0);
     let mut offset = undecodable.map_or(start, TargetOffset);
     let undecodable_included = found.undecodable.count_within(offset.0, start.0);
     // Rule 25.
@@ -85,14 +80,7 @@ pub fn find(
         );
         findings.push(Finding::new(Reason::NativeRecordsRefused, target, text));
     }
-    Position {
-        offset,
-        kind,
-        set_by,
-        undecodable_included,
-        natives_skipped,
-        findings,
-    }
+    Position { offset, kind, set_by, undecodable_included, natives_skipped, findings }
 }
 
 /// What makes a target partition unusable as a whole.
@@ -110,10 +98,8 @@ pub fn unusable(target: &TopicPartition, facts: &TargetFacts) -> Option<Finding>
                      K2KReplicator says"
                 .to_owned(),
         };
-        let text = format!(
-            "none of its {} records carries an origin that can be read{detail}",
-            found.records
-        );
+        let text =
+            format!("none of its {} records carries an origin that can be read{detail}", found.records);
         return Some(Finding::new(Reason::HeadersMissing, target, text));
     }
     None

@@ -59,11 +59,8 @@ impl Routes {
         let mut entries = Vec::with_capacity(replication.len());
         for (index, entry) in replication.iter().enumerate() {
             check_target(index, &entry.target)?;
-            let patterns = entry
-                .topics
-                .iter()
-                .map(|pattern| TopicPattern::new(pattern))
-                .collect::<Result<_, _>>();
+            let patterns =
+                entry.topics.iter().map(|pattern| TopicPattern::new(pattern)).collect::<Result<_, _>>();
             let patterns = patterns.map_err(|reason| RouteError::Pattern { index, reason })?;
             entries.push((patterns, entry.target.clone()));
         }
@@ -72,27 +69,19 @@ impl Routes {
 
     /// Where `source_topic` goes; none where no route covers it.
     pub fn route(&self, source_topic: &str) -> Option<Route> {
-        let (_, target) = self
-            .entries
-            .iter()
-            .find(|(patterns, _)| patterns.iter().any(|p| p.matches(source_topic)))?;
+        let (_, target) =
+            self.entries.iter().find(|(patterns, _)| patterns.iter().any(|p| p.matches(source_topic)))?;
         let topic = if target.topic_name.is_empty() {
             format!("{}{source_topic}{}", target.topic_prefix, target.topic_suffix)
         } else {
             target.topic_name.clone()
         };
-        Some(Route {
-            topic,
-            partitioning: target.partition,
-        })
+        Some(Route { topic, partitioning: target.partition })
     }
 
     /// All of `source_topics` that a route covers, by source topic.
     pub fn resolve<'a>(&self, source_topics: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Route> {
-        source_topics
-            .into_iter()
-            .filter_map(|topic| Some((topic.to_owned(), self.route(topic)?)))
-            .collect()
+        source_topics.into_iter().filter_map(|topic| Some((topic.to_owned(), self.route(topic)?))).collect()
     }
 }
 
@@ -103,10 +92,7 @@ fn check_target(index: usize, target: &TargetTopic) -> Result<(), RouteError> {
     for name in [&target.topic_name, &target.topic_prefix, &target.topic_suffix] {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !name.chars().all(legal) || name.len() > MAX_TOPIC_LENGTH {
-            return Err(RouteError::Name {
-                index,
-                name: name.clone(),
-            });
+            return Err(RouteError::Name { index, name: name.clone() });
         }
     }
     Ok(())
@@ -118,28 +104,16 @@ mod tests {
     use crate::api::v1alpha1::{Replication, TargetPartitioning, TargetTopic};
 
     fn entry(topics: &[&str], target: TargetTopic) -> Replication {
-        Replication {
-            topics: topics.iter().map(|t| (*t).to_owned()).collect(),
-            target,
-        }
+        Replication { topics: topics.iter().map(|t| (*t).to_owned()).collect(), target }
     }
 
     #[test]
     fn the_first_route_that_matches_wins() {
         let routes = Routes::new(&[
-            entry(
-                &["orders"],
-                TargetTopic {
-                    topic_suffix: "-copy".into(),
-                    ..TargetTopic::default()
-                },
-            ),
+            entry(&["orders"], TargetTopic { topic_suffix: "-copy".into(), ..TargetTopic::default() }),
             entry(
                 &["orders", "returns-.*"],
-                TargetTopic {
-                    topic_prefix: "eu.".into(),
-                    ..TargetTopic::default()
-                },
+                TargetTopic { topic_prefix: "eu.".into(), ..TargetTopic::default() },
             ),
         ])
         .unwrap();
@@ -157,26 +131,14 @@ mod tests {
         };
         let routes = Routes::new(&[entry(&[".*"], target)]).unwrap();
         let route = routes.route("orders").unwrap();
-        assert_eq!(
-            (route.topic.as_str(), route.partitioning),
-            ("all", TargetPartitioning::Producer)
-        );
+        assert_eq!((route.topic.as_str(), route.partitioning), ("all", TargetPartitioning::Producer));
     }
 
     #[test]
     fn what_cannot_be_used_is_named() {
         let bad = Routes::new(&[entry(&["a["], TargetTopic::default())]).unwrap_err();
-        assert!(
-            bad.to_string().starts_with("spec.replication[0].topics: `a[`"),
-            "{bad}"
-        );
-        let target = TargetTopic {
-            topic_prefix: "a/".into(),
-            ..TargetTopic::default()
-        };
-        assert!(matches!(
-            Routes::new(&[entry(&["a"], target)]),
-            Err(RouteError::Name { index: 0, .. })
-        ));
+        assert!(bad.to_string().starts_with("spec.replication[0].topics: `a[`"), "{bad}");
+        let target = TargetTopic { topic_prefix: "a/".into(), ..TargetTopic::default() };
+        assert!(matches!(Routes::new(&[entry(&["a"], target)]), Err(RouteError::Name { index: 0, .. })));
     }
 }

@@ -55,10 +55,7 @@ impl SourceLog {
 
     /// The first offset of `[from, to)` of which nothing is known yet.
     pub fn first_unknown(&self, from: SourceOffset, to: SourceOffset) -> Option<SourceOffset> {
-        self.covered
-            .holes_within(from.0, to.0)
-            .first()
-            .map(|(start, _)| SourceOffset(*start))
+        self.covered.holes_within(from.0, to.0).first().map(|(start, _)| SourceOffset(*start))
     }
 
     /// The key of a record that was read with keys.
@@ -76,8 +73,7 @@ impl SourceLog {
 
     /// The data records of `[from, to)` as intervals; none where not all of it is known yet.
     pub fn data(&self, from: SourceOffset, to: SourceOffset) -> Option<Vec<(i64, i64)>> {
-        self.covers(from, to)
-            .then(|| self.data.within(from.0, to.0).collect())
+        self.covers(from, to).then(|| self.data.within(from.0, to.0).collect())
     }
 
     fn covers(&self, from: SourceOffset, to: SourceOffset) -> bool {

@@ -23,12 +23,8 @@ const IN_FORCE: &[&str] = &[
 ];
 
 /// Without these, as given, records would be lost or altered: a target that does not take them is refused.
-pub const ESSENTIAL: &[&str] = &[
-    "cleanup.policy",
-    "retention.ms",
-    "retention.bytes",
-    "message.timestamp.type",
-];
+pub const ESSENTIAL: &[&str] =
+    &["cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"];
 
 /// Set on the topic, but belonging to the source cluster's own layout: replicas, tiers, message formats.
 const LEFT_OUT: &[&str] = &[
@@ -40,12 +36,7 @@ const LEFT_OUT: &[&str] = &[
     "message.downconversion.enable",
     "message.timestamp.difference.max.ms",
 ];
-const LEFT_OUT_PREFIXES: &[&str] = &[
-    "remote.",
-    "local.retention.",
-    "confluent.",
-    "errors.deadletterqueue.",
-];
+const LEFT_OUT_PREFIXES: &[&str] = &["remote.", "local.retention.", "confluent.", "errors.deadletterqueue."];
 
 /// The longest time there is, in milliseconds: copies have timestamps of any age, and the broker's default
 /// refuses those of more than an hour ahead (KIP-937).
@@ -60,29 +51,14 @@ pub fn plan(
     keep_timestamps: bool,
 ) -> Vec<(NewTopicSpec, Vec<String>)> {
     let mut by_target: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (topic, route) in routed
-        .iter()
-        .filter(|(_, route)| !target.contains_key(&route.topic))
-    {
+    for (topic, route) in routed.iter().filter(|(_, route)| !target.contains_key(&route.topic)) {
         by_target.entry(&route.topic).or_default().push(topic);
     }
     let specs = by_target.into_iter().map(|(name, sources)| {
-        let partitions = sources
-            .iter()
-            .filter_map(|topic| source.get(*topic))
-            .max()
-            .copied()
-            .unwrap_or(1);
+        let partitions = sources.iter().filter_map(|topic| source.get(*topic)).max().copied().unwrap_or(1);
         let of_sources: Vec<&Configs> = sources.iter().filter_map(|topic| configs.get(*topic)).collect();
         let (configs, notes) = merge(&of_sources, keep_timestamps);
-        (
-            NewTopicSpec {
-                name: name.to_owned(),
-                partitions,
-                configs,
-            },
-            notes,
-        )
+        (NewTopicSpec { name: name.to_owned(), partitions, configs }, notes)
     });
     specs.collect()
 }
@@ -93,10 +69,8 @@ fn merge(sources: &[&Configs], keep_timestamps: bool) -> (BTreeMap<String, Strin
     let mut notes = Vec::new();
     let names: BTreeSet<&str> = sources.iter().flat_map(|configs| carried(configs)).collect();
     for name in names {
-        let values: Vec<&str> = sources
-            .iter()
-            .filter_map(|configs| Some(configs.get(name)?.value.as_str()))
-            .collect();
+        let values: Vec<&str> =
+            sources.iter().filter_map(|configs| Some(configs.get(name)?.value.as_str())).collect();
         match agree(name, &values) {
             Some(value) => {
                 merged.insert(name.to_owned(), value);
@@ -109,10 +83,7 @@ fn merge(sources: &[&Configs], keep_timestamps: bool) -> (BTreeMap<String, Strin
     }
     if keep_timestamps {
         merged.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
-        for name in [
-            "message.timestamp.before.max.ms",
-            "message.timestamp.after.max.ms",
-        ] {
+        for name in ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"] {
             merged.insert(name.to_owned(), ANY_TIMESTAMP.to_owned());
         }
     }
@@ -138,16 +109,11 @@ fn agree(name: &str, values: &[&str]) -> Option<String> {
     if values.iter().all(|value| *value == first) {
         return Some(first.to_owned());
     }
-    let numbers = values
-        .iter()
-        .map(|value| value.parse::<i64>().ok())
-        .collect::<Option<Vec<_>>>();
+    let numbers = values.iter().map(|value| value.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
     match name {
         // -1 is "for ever".
         "retention.ms" | "retention.bytes" => {
-            let most = numbers?
-                .into_iter()
-                .max_by_key(|value| if *value < 0 { i64::MAX } else { *value })?;
+            let most = numbers?.into_iter().max_by_key(|value| if *value < 0 { i64::MAX } else { *value })?;
             Some(most.to_string())
         }
         "max.message.bytes" | "delete.retention.ms" | "min.compaction.lag.ms" | "max.compaction.lag.ms" => {
@@ -166,32 +132,16 @@ mod tests {
     use crate::api::v1alpha1::TargetPartitioning;
 
     fn configs(of: &[(&str, &str, bool)]) -> Configs {
-        let value = |value: &str, explicit| ConfigValue {
-            value: value.into(),
-            explicit,
-        };
-        of.iter()
-            .map(|(name, v, explicit)| ((*name).to_owned(), value(v, *explicit)))
-            .collect()
+        let value = |value: &str, explicit| ConfigValue { value: value.into(), explicit };
+        of.iter().map(|(name, v, explicit)| ((*name).to_owned(), value(v, *explicit))).collect()
     }
 
     fn created(sources: &[(&str, u32, Configs)], keep: bool) -> (NewTopicSpec, Vec<String>) {
-        let route = |_: &str| Route {
-            topic: "copy".into(),
-            partitioning: TargetPartitioning::Source,
-        };
-        let routed = sources
-            .iter()
-            .map(|(name, ..)| ((*name).to_owned(), route(name)))
-            .collect();
-        let counts = sources
-            .iter()
-            .map(|(name, count, _)| ((*name).to_owned(), *count))
-            .collect();
-        let configs = sources
-            .iter()
-            .map(|(name, _, configs)| ((*name).to_owned(), configs.clone()))
-            .collect();
+        let route = |_: &str| Route { topic: "copy".into(), partitioning: TargetPartitioning::Source };
+        let routed = sources.iter().map(|(name, ..)| ((*name).to_owned(), route(name))).collect();
+        let counts = sources.iter().map(|(name, count, _)| ((*name).to_owned(), *count)).collect();
+        let configs =
+            sources.iter().map(|(name, _, configs)| ((*name).to_owned(), configs.clone())).collect();
         plan(&routed, &counts, &BTreeMap::new(), &configs, keep).remove(0)
     }
 
@@ -206,18 +156,8 @@ mod tests {
             ("confluent.tier.enable", "true", true),
         ]);
         let (spec, notes) = created(&[("a", 6, source)], false);
-        let expected = [
-            ("cleanup.policy", "compact"),
-            ("retention.ms", "-1"),
-            ("segment.ms", "1000"),
-        ];
-        assert_eq!(
-            spec.configs
-                .iter()
-                .map(|(n, v)| (n.as_str(), v.as_str()))
-                .collect::<Vec<_>>(),
-            expected
-        );
+        let expected = [("cleanup.policy", "compact"), ("retention.ms", "-1"), ("segment.ms", "1000")];
+        assert_eq!(spec.configs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
         assert_eq!((spec.partitions, notes.len()), (6, 0));
     }
 
@@ -244,38 +184,18 @@ mod tests {
         let (spec, notes) = created(&[("a", 2, a), ("b", 5, b)], false);
         assert_eq!(spec.partitions, 5);
         assert_eq!(
-            (
-                spec.configs["retention.ms"].as_str(),
-                spec.configs["cleanup.policy"].as_str()
-            ),
+            (spec.configs["retention.ms"].as_str(), spec.configs["cleanup.policy"].as_str()),
             ("-1", "delete")
         );
-        assert_eq!(
-            notes,
-            ["segment.ms differs among the sources (1, 2) and is left to the target"]
-        );
+        assert_eq!(notes, ["segment.ms differs among the sources (1, 2) and is left to the target"]);
     }
 
     #[test]
     fn what_exists_is_left_alone() {
-        let routed = [(
-            "a".to_owned(),
-            Route {
-                topic: "copy".into(),
-                partitioning: TargetPartitioning::Source,
-            },
-        )]
-        .into();
+        let routed =
+            [("a".to_owned(), Route { topic: "copy".into(), partitioning: TargetPartitioning::Source })]
+                .into();
         let there = [("copy".to_owned(), 1)].into();
-        assert!(
-            plan(
-                &routed,
-                &[("a".to_owned(), 3)].into(),
-                &there,
-                &BTreeMap::new(),
-                true
-            )
-            .is_empty()
-        );
+        assert!(plan(&routed, &[("a".to_owned(), 3)].into(), &there, &BTreeMap::new(), true).is_empty());
     }
 }

@@ -26,10 +26,7 @@ use crate::TopicPartition;
 
 /// The partition whose holder works, for these source topics.
 pub fn token<T>(topics: &BTreeMap<String, T>) -> Option<TopicPartition> {
-    topics
-        .keys()
-        .next()
-        .map(|first| TopicPartition::new(first.clone(), 0))
+    topics.keys().next().map(|first| TopicPartition::new(first.clone(), 0))
 }
 
 /// Whether a member with this assignment works.
@@ -48,11 +45,7 @@ mod tests {
     #[test]
     fn one_of_the_members_of_a_generation_works() {
         let topics: BTreeMap<_, _> = [("b".to_owned(), 1), ("a".to_owned(), 2)].into();
-        let of = |of: &[(&str, i32)]| {
-            of.iter()
-                .map(|(t, p)| TopicPartition::new(*t, *p))
-                .collect::<Vec<_>>()
-        };
+        let of = |of: &[(&str, i32)]| of.iter().map(|(t, p)| TopicPartition::new(*t, *p)).collect::<Vec<_>>();
         assert_eq!(token(&topics).unwrap().to_string(), "a-0");
         assert!(works(&of(&[("a", 0), ("b", 0)]), &topics));
         assert!(!works(&of(&[("a", 1), ("b", 1)]), &topics));

@@ -88,11 +88,7 @@ pub enum ReplicateError {
 impl ReplicateError {
     /// The target has refused the record with this code.
     pub fn record(partition: TopicPartition, offset: i64, target: &str, code: i32, reason: &str) -> Self {
-        let reason = if reason.is_empty() {
-            describe(code)
-        } else {
-            reason.to_owned()
-        };
+        let reason = if reason.is_empty() { describe(code) } else { reason.to_owned() };
         let hint = match Failed::new(code) {
             Failed::TooLarge => {
                 "raise max.message.bytes of the target topic (and message.max.bytes, where spec.target.properties sets it)"
@@ -108,13 +104,7 @@ impl ReplicateError {
                 "nothing was skipped; a restart goes on from this record"
             }
         };
-        Self::Record {
-            partition,
-            offset,
-            target: target.to_owned(),
-            reason,
-            hint,
-        }
+        Self::Record { partition, offset, target: target.to_owned(), reason, hint }
     }
 
     /// The source reports this trouble for good.
@@ -122,15 +112,8 @@ impl ReplicateError {
         if trouble.is_unreadable()
             && let Some(partition) = trouble.place
         {
-            return Self::Unreadable {
-                partition,
-                offset: trouble.offset,
-                reason: trouble.reason,
-            };
+            return Self::Unreadable { partition, offset: trouble.offset, reason: trouble.reason };
         }
-        Self::NotAllowed {
-            place: trouble.place,
-            reason: trouble.reason,
-        }
+        Self::NotAllowed { place: trouble.place, reason: trouble.reason }
     }
 }

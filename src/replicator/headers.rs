@@ -37,10 +37,7 @@ impl OriginHeaders {
             topic: on.topic.is_enabled().then(|| names.topic.clone()),
             partition: on.partition.is_enabled().then(|| names.partition.clone()),
             offset: on.offset.is_enabled().then(|| names.offset.clone()),
-            pipeline: on
-                .pipeline
-                .is_enabled()
-                .then(|| (names.pipeline.clone(), pipeline.to_owned())),
+            pipeline: on.pipeline.is_enabled().then(|| (names.pipeline.clone(), pipeline.to_owned())),
             encoding: tracing.encoding,
         }
     }
@@ -122,22 +119,10 @@ mod tests {
     fn all(encoding: Encoding) -> OriginHeaders {
         let on = Toggle::Enabled;
         let features = Features {
-            tracing_headers: TracingHeaders {
-                topic: on,
-                partition: on,
-                offset: on,
-                pipeline: on,
-            },
+            tracing_headers: TracingHeaders { topic: on, partition: on, offset: on, pipeline: on },
             ..Features::default()
         };
-        OriginHeaders::new(
-            &features,
-            &Tracing {
-                encoding,
-                ..Tracing::default()
-            },
-            "eu-to-us",
-        )
+        OriginHeaders::new(&features, &Tracing { encoding, ..Tracing::default() }, "eu-to-us")
     }
 
     fn written(headers: &OriginHeaders, offset: i64) -> Vec<(String, Vec<u8>)> {
@@ -160,10 +145,8 @@ mod tests {
         ];
         for encoding in [Encoding::Auto, Encoding::String] {
             let written = written(&all(encoding), 1204);
-            let text: Vec<(&str, &str)> = written
-                .iter()
-                .map(|(n, v)| (n.as_str(), std::str::from_utf8(v).unwrap()))
-                .collect();
+            let text: Vec<(&str, &str)> =
+                written.iter().map(|(n, v)| (n.as_str(), std::str::from_utf8(v).unwrap())).collect();
             assert_eq!(text, expected);
         }
     }
@@ -174,18 +157,12 @@ mod tests {
         assert_eq!(offset(Encoding::Int64BE), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(offset(Encoding::Int64LE), [2, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(offset(Encoding::Int32BE), [0, 0, 1, 2]);
-        assert_eq!(
-            written(&all(Encoding::Int64BE), 258)[1].1,
-            [0, 0, 0, 0, 0, 0, 0, 7]
-        );
+        assert_eq!(written(&all(Encoding::Int64BE), 258)[1].1, [0, 0, 0, 0, 0, 0, 0, 7]);
     }
 
     #[test]
     fn the_longest_number_has_room_and_one_that_does_not_fit_is_refused() {
-        assert_eq!(
-            written(&all(Encoding::String), i64::MIN)[2].1,
-            b"-9223372036854775808"
-        );
+        assert_eq!(written(&all(Encoding::String), i64::MIN)[2].1, b"-9223372036854775808");
         let value = i64::from(i32::MAX) + 1;
         let refused = all(Encoding::Int32BE).each("t", 0, value, |_, _| {});
         assert_eq!(refused, Err(DoesNotFit { value }));

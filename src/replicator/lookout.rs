@@ -39,13 +39,7 @@ impl Lookout {
     pub async fn connect(settings: Arc<Settings>) -> Result<Self, ReplicateError> {
         let source = Cluster::connect(&settings.source, FIRST_CONTACT).await?;
         let target = Cluster::connect(&settings.target, FIRST_CONTACT).await?;
-        Ok(Self {
-            settings,
-            source,
-            target,
-            said: BTreeSet::new(),
-            capacity: Default::default(),
-        })
+        Ok(Self { settings, source, target, said: BTreeSet::new(), capacity: Default::default() })
     }
 
     /// What is to be copied now. Creates what is missing on the target.
@@ -55,16 +49,10 @@ impl Lookout {
         if self.source.id() == self.target.id()
             && let Some((topic, target)) = find_loop(&self.settings.routes, &routed)
         {
-            return Err(ReplicateError::Loop {
-                cluster: self.source.id().to_owned(),
-                topic,
-                target,
-            });
+            return Err(ReplicateError::Loop { cluster: self.source.id().to_owned(), topic, target });
         }
         let mut on_target = self.target.topics().await?;
-        let missing = routed
-            .iter()
-            .filter(|(_, route)| !on_target.contains_key(&route.topic));
+        let missing = routed.iter().filter(|(_, route)| !on_target.contains_key(&route.topic));
         let missing: Vec<String> = missing.map(|(topic, _)| topic.clone()).collect();
         let mut failed = Vec::new();
         if !missing.is_empty() {
@@ -74,13 +62,7 @@ impl Lookout {
         let mut table = Table::new(&routed, &on_source, &on_target);
         table.waiting.append(&mut failed);
         table.batch_limit = self.batch_limit(&table).await;
-        self.say(
-            table
-                .waiting
-                .iter()
-                .map(|line| format!("waiting: {line}"))
-                .collect(),
-        );
+        self.say(table.waiting.iter().map(|line| format!("waiting: {line}")).collect());
         Ok(table)
     }
 
@@ -141,11 +123,7 @@ impl Lookout {
     /// What every target topic takes. Asked anew where the topics are others; what was known last stays where
     /// the target does not answer or does not allow the question.
     async fn batch_limit(&mut self, table: &Table) -> Option<u64> {
-        let topics: BTreeSet<String> = table
-            .topics
-            .values()
-            .map(|copying| copying.target.clone())
-            .collect();
+        let topics: BTreeSet<String> = table.topics.values().map(|copying| copying.target.clone()).collect();
         let topics: Vec<String> = topics.into_iter().collect();
         if self.capacity.0 != topics {
             match provision::capacity(&self.settings, &topics).await {

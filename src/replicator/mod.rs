@@ -51,10 +51,7 @@ const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT, or until something is wrong that time does not cure.
 pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let shared = Arc::new(Shared::default());
     stop_on_signal(&runtime, Arc::clone(&shared))?;
     let settings = Arc::new(runtime.block_on(Settings::read(arguments))?);
@@ -65,11 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
     }
     let mut lookout = runtime.block_on(Lookout::connect(Arc::clone(&settings)))?;
     let mut table = Arc::new(runtime.block_on(lookout.resolve())?);
-    tracing::info!(
-        topics = table.topics.len(),
-        group = settings.group,
-        "connected to both clusters"
-    );
+    tracing::info!(topics = table.topics.len(), group = settings.group, "connected to both clusters");
     let largest_batch = runtime.block_on(lookout.largest_batch(&table));
     let (sender, news) = mpsc::channel();
     runtime.spawn(lookout.watch(Arc::clone(&shared), sender, Arc::clone(&table)));

@@ -98,11 +98,7 @@ impl Partitions {
     pub fn record(&self, ticket: usize) -> Option<(&Slot, i64)> {
         let (index, sequence) = split(ticket);
         let slot = self.slots.get(index)?.as_ref()?;
-        Some((
-            slot,
-            slot.position
-                .offset_of(slot.position.widen(sequence, SEQUENCE_MASK))?,
-        ))
+        Some((slot, slot.position.offset_of(slot.position.widen(sequence, SEQUENCE_MASK))?))
     }
 
     /// The target has the record. False where it was not in flight.
@@ -131,11 +127,7 @@ impl Partitions {
 
     /// Records without a report.
     pub fn in_flight(&self) -> usize {
-        self.slots
-            .iter()
-            .flatten()
-            .map(|slot| slot.position.in_flight())
-            .sum()
+        self.slots.iter().flatten().map(|slot| slot.position.in_flight()).sum()
     }
 
     /// The partitions held now.

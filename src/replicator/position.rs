@@ -44,10 +44,7 @@ impl Position {
     /// [`acknowledge`](Self::acknowledge).
     pub fn send(&mut self, offset: i64) -> u64 {
         let sequence = self.first.wrapping_add(self.sent.len() as u64);
-        self.sent.push_back(Sent {
-            offset,
-            state: State::InFlight,
-        });
+        self.sent.push_back(Sent { offset, state: State::InFlight });
         self.in_flight += 1;
         self.next = Some(offset + 1);
         sequence
@@ -56,11 +53,7 @@ impl Position {
     /// The target has acknowledged the record with this sequence number. False where it is not in flight.
     pub fn acknowledge(&mut self, sequence: u64) -> bool {
         let known = self.settle(sequence, State::Acknowledged);
-        while self
-            .sent
-            .front()
-            .is_some_and(|record| record.state == State::Acknowledged)
-        {
+        while self.sent.front().is_some_and(|record| record.state == State::Acknowledged) {
             self.sent.pop_front();
             self.first = self.first.wrapping_add(1);
         }
@@ -215,10 +208,7 @@ mod tests {
 
     #[test]
     fn a_sequence_number_is_found_by_its_lowest_bits() {
-        let mut position = Position {
-            first: 0xfe,
-            ..Position::default()
-        };
+        let mut position = Position { first: 0xfe, ..Position::default() };
         let sent = [1, 2, 3, 4].map(|offset| position.send(offset));
         assert_eq!(sent.map(|sequence| position.widen(sequence & 0xff, 0xff)), sent);
     }

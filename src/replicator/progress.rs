@@ -16,21 +16,13 @@ pub struct Progress {
 impl Progress {
     /// Begins to measure.
     pub fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            records: 0,
-            bytes: 0,
-            was_idle: false,
-        }
+        Self { since: Instant::now(), records: 0, bytes: 0, was_idle: false }
     }
 
     /// Writes the line. An instance that stands by, or has nothing to do twice in a row, says nothing.
     pub async fn report(&mut self, source: &Cluster, shared: &Shared) {
         let seconds = self.since.elapsed().as_secs_f64().max(0.001);
-        let (records, bytes) = (
-            shared.records.load(Ordering::Relaxed),
-            shared.bytes.load(Ordering::Relaxed),
-        );
+        let (records, bytes) = (shared.records.load(Ordering::Relaxed), shared.bytes.load(Ordering::Relaxed));
         let records_per_s = (records - self.records) as f64 / seconds;
         let mb_per_s = (bytes - self.bytes) as f64 / seconds / 1e6;
         let copied = records != self.records;
@@ -44,11 +36,7 @@ impl Progress {
         // In offsets: markers and holes count until they are passed.
         let lag = source.last_stable_offsets(&partitions).await.ok().map(|ends| {
             let behind = |(at, end): (&TopicPartition, &i64)| {
-                positions
-                    .get(at)
-                    .copied()
-                    .flatten()
-                    .map_or(0, |position| (end - position).max(0))
+                positions.get(at).copied().flatten().map_or(0, |position| (end - position).max(0))
             };
             ends.iter().map(behind).sum::<i64>()
         });

@@ -37,9 +37,7 @@ pub async fn create(
         Ok(configs) => configs,
         Err(error @ KafkaError::Authorization { .. }) => {
             let way_out = "allow DescribeConfigs on the source topics, or create the target topics yourself";
-            return Ok(vec![format!(
-                "missing on the target and not created: {error}; {way_out}"
-            )]);
+            return Ok(vec![format!("missing on the target and not created: {error}; {way_out}")]);
         }
         Err(error) => return Err(error.into()),
     };
@@ -65,31 +63,19 @@ async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<(), K
         Err(error) if is_invalid_config(&error) => leave_out_unknown(target, &mut spec).await?,
         outcome => {
             outcome?;
-            tracing::info!(
-                topic = spec.name,
-                partitions = spec.partitions,
-                "created on the target"
-            );
+            tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
             return Ok(());
         }
     }
     target.create(&spec, false).await?;
-    tracing::info!(
-        topic = spec.name,
-        partitions = spec.partitions,
-        "created on the target"
-    );
+    tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
     Ok(())
 }
 
 async fn leave_out_unknown(target: &TopicAdmin, spec: &mut NewTopicSpec) -> Result<(), KafkaError> {
     for (name, value) in spec.configs.clone() {
         let alone = [(name.clone(), value.clone())].into();
-        let alone = NewTopicSpec {
-            name: spec.name.clone(),
-            partitions: spec.partitions,
-            configs: alone,
-        };
+        let alone = NewTopicSpec { name: spec.name.clone(), partitions: spec.partitions, configs: alone };
         match target.create(&alone, true).await {
             Err(error) if is_invalid_config(&error) && !ESSENTIAL.contains(&name.as_str()) => {
                 tracing::warn!(
@@ -113,14 +99,9 @@ pub async fn capacity(settings: &Settings, topics: &[String]) -> Result<Capacity
     }
     let configs = TopicAdmin::open(&settings.target)?.configs(topics).await?;
     let value = |topic: &str, name: &str| Some(configs.get(topic)?.get(name)?.value.as_str());
-    let limits = topics
-        .iter()
-        .filter_map(|topic| value(topic, "max.message.bytes")?.parse().ok());
+    let limits = topics.iter().filter_map(|topic| value(topic, "max.message.bytes")?.parse().ok());
     let own = |topic: &&String| value(topic, "message.timestamp.type") == Some("LogAppendTime");
-    Ok(Capacity {
-        batch_limit: limits.min(),
-        own_timestamps: topics.iter().filter(own).cloned().collect(),
-    })
+    Ok(Capacity { batch_limit: limits.min(), own_timestamps: topics.iter().filter(own).cloned().collect() })
 }
 
 /// The largest batch that the source `topics` may hold, where it can be known.
@@ -128,15 +109,8 @@ pub async fn largest_batch(settings: &Settings, topics: &[String]) -> Option<u64
     if topics.is_empty() {
         return None;
     }
-    let configs = TopicAdmin::open(&settings.source)
-        .ok()?
-        .configs(topics)
-        .await
-        .ok()?;
-    configs
-        .values()
-        .filter_map(|topic| topic.get("max.message.bytes")?.value.parse().ok())
-        .max()
+    let configs = TopicAdmin::open(&settings.source).ok()?.configs(topics).await.ok()?;
+    configs.values().filter_map(|topic| topic.get("max.message.bytes")?.value.parse().ok()).max()
 }
 
 /// Whether trying again later may help: not where a broker has refused it (a policy, a right, a setting).

@@ -70,9 +70,8 @@ impl Settings {
                 "this command does not read pipeline files; set spec.replication",
             ));
         }
-        let routes = spec
-            .replication
-            .ok_or(named("spec.replication", "is missing: what shall be copied?"))?;
+        let routes =
+            spec.replication.ok_or(named("spec.replication", "is missing: what shall be copied?"))?;
         let source = spec.source.ok_or(named("spec.source", "is missing"))?;
         let target = spec.target.ok_or(named("spec.target", "is missing"))?;
         let group = source.consumer_group.ok_or(named(

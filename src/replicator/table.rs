@@ -9,12 +9,8 @@ use crate::{
 };
 
 /// Topics of Kafka's own: a wide pattern is not meant for them.
-const INTERNAL: &[&str] = &[
-    "__consumer_offsets",
-    "__transaction_state",
-    "__share_group_state",
-    "__cluster_metadata",
-];
+const INTERNAL: &[&str] =
+    &["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
 
 /// How one source topic is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +53,13 @@ pub struct Table {
 
 /// The source topics that `routes` cover, but for Kafka's own.
 pub fn routed(routes: &Routes, source: &BTreeMap<String, u32>) -> BTreeMap<String, Route> {
-    let topics = source
-        .keys()
-        .map(String::as_str)
-        .filter(|topic| !INTERNAL.contains(topic));
+    let topics = source.keys().map(String::as_str).filter(|topic| !INTERNAL.contains(topic));
     routes.resolve(topics)
 }
 
 /// A source topic and its target, where a copy would be copied again on one and the same cluster.
 pub fn find_loop(routes: &Routes, resolved: &BTreeMap<String, Route>) -> Option<(String, String)> {
-    let (topic, route) = resolved
-        .iter()
-        .find(|(_, route)| routes.route(&route.topic).is_some())?;
+    let (topic, route) = resolved.iter().find(|(_, route)| routes.route(&route.topic).is_some())?;
     Some((topic.clone(), route.topic.clone()))
 }
 
@@ -106,9 +97,7 @@ impl Table {
     pub fn partitions(&self) -> Vec<TopicPartition> {
         let of = |(topic, copying): (&String, &Copying)| -> Vec<TopicPartition> {
             let count = i32::try_from(copying.with_place()).unwrap_or(i32::MAX);
-            (0..count)
-                .map(|partition| TopicPartition::new(topic.clone(), partition))
-                .collect()
+            (0..count).map(|partition| TopicPartition::new(topic.clone(), partition)).collect()
         };
         self.topics.iter().flat_map(of).collect()
     }
@@ -126,17 +115,11 @@ mod tests {
     };
 
     fn routes(topic: &str, target: TargetTopic) -> Routes {
-        Routes::new(&[Replication {
-            topics: vec![topic.into()],
-            target,
-        }])
-        .unwrap()
+        Routes::new(&[Replication { topics: vec![topic.into()], target }]).unwrap()
     }
 
     fn topics(of: &[(&str, u32)]) -> BTreeMap<String, u32> {
-        of.iter()
-            .map(|(name, partitions)| ((*name).to_owned(), *partitions))
-            .collect()
+        of.iter().map(|(name, partitions)| ((*name).to_owned(), *partitions)).collect()
     }
 
     #[test]
@@ -154,10 +137,7 @@ mod tests {
         assert_eq!(table.partitions().last().unwrap().to_string(), "orders-2");
         assert!(table.waiting[0].contains("orders has 6 partitions and orders on the target 3"));
 
-        let target = TargetTopic {
-            partition: TargetPartitioning::Producer,
-            ..TargetTopic::default()
-        };
+        let target = TargetTopic { partition: TargetPartitioning::Producer, ..TargetTopic::default() };
         let spread = routes("orders", target);
         let table = Table::new(&routed(&spread, &source), &source, &topics(&[("orders", 3)]));
         assert_eq!(table.partitions().last().unwrap().to_string(), "orders-5");
@@ -167,10 +147,7 @@ mod tests {
     #[test]
     fn a_copy_that_would_be_copied_again_is_found() {
         let source = topics(&[("orders", 1)]);
-        let prefixed = TargetTopic {
-            topic_prefix: "eu.".into(),
-            ..TargetTopic::default()
-        };
+        let prefixed = TargetTopic { topic_prefix: "eu.".into(), ..TargetTopic::default() };
         let endless = routes(".*", prefixed.clone());
         assert!(find_loop(&endless, &routed(&endless, &source)).is_some());
         let once = routes("orders", prefixed);

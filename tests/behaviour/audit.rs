@@ -35,11 +35,7 @@ fn the_operator_did_only_what_its_role_allows() {
     secrets(&case, "migrator");
     case.secret("unrelated", &[("key", "value")]);
     case.replicator(|spec| {
-        spec.target = Some(specs::sasl_ssl(
-            Side::Target,
-            "migrator",
-            SaslMechanism::ScramSha512,
-        ));
+        spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));
     });
     case.migrate(|_| {}).completes_exactly();
 
@@ -47,9 +43,8 @@ fn the_operator_did_only_what_its_role_allows() {
     let mut requests = 0;
     for line in BufReader::new(File::open(var("AUDIT_LOG")).unwrap()).lines() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
-        let Some(resource) = event["objectRef"]["resource"]
-            .as_str()
-            .filter(|_| event["user"]["username"] == OPERATOR)
+        let Some(resource) =
+            event["objectRef"]["resource"].as_str().filter(|_| event["user"]["username"] == OPERATOR)
         else {
             continue;
         };
@@ -59,27 +54,19 @@ fn the_operator_did_only_what_its_role_allows() {
             None => resource.to_owned(),
         };
         let verb = event["verb"].as_str().unwrap();
-        let allowed = ALLOWED
-            .iter()
-            .any(|(r, verbs)| *r == resource && verbs.contains(&verb));
+        let allowed = ALLOWED.iter().any(|(r, verbs)| *r == resource && verbs.contains(&verb));
         let refused = event["responseStatus"]["code"] == 403
             || event["annotations"]["authorization.k8s.io/decision"] == "forbid";
         assert!(allowed && !refused, "{verb} {resource}: {event}");
         let name = event["objectRef"]["name"].as_str().unwrap_or_default();
         if resource == "configmaps" && verb != "get" && verb != "create" {
-            assert!(
-                name.contains("-plan"),
-                "{verb} of a ConfigMap that is no plan: {event}"
-            );
+            assert!(name.contains("-plan"), "{verb} of a ConfigMap that is no plan: {event}");
         }
         if resource == "secrets" && event["objectRef"]["namespace"] == case.namespace.as_str() {
             secrets_read.insert(name.to_owned());
         }
     }
-    assert!(
-        requests > 10,
-        "{requests} requests of the operator in the audit log"
-    );
+    assert!(requests > 10, "{requests} requests of the operator in the audit log");
     // Each by its name, and none that no spec names.
     assert_eq!(secrets_read, BTreeSet::from(["ca".into(), "user".into()]));
 }

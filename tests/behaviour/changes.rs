@@ -23,10 +23,7 @@ fn the_replicator_writes_to_another_cluster_now() {
         spec.target.as_mut().unwrap().bootstrap_servers = Side::Source.bootstrap();
         spec.source.as_mut().unwrap().cluster.bootstrap_servers = Side::Target.bootstrap();
     });
-    app.stalls(
-        Reason::ClusterChanged,
-        &[&Side::Source.cluster_id(), &Side::Target.cluster_id()],
-    );
+    app.stalls(Reason::ClusterChanged, &[&Side::Source.cluster_id(), &Side::Target.cluster_id()]);
     case.edit_replicator(|spec| {
         spec.target.as_mut().unwrap().bootstrap_servers = Side::Target.bootstrap();
         spec.source.as_mut().unwrap().cluster.bootstrap_servers = Side::Source.bootstrap();
@@ -66,10 +63,7 @@ fn the_replicator_goes_back_and_writes_again() {
     // Both are safe. The certificate speaks as of the end that it names: at 4 that is 10, at 12 it is 18.
     let (position, plan) = (app.target_offset(&orders.name, 0).unwrap(), app.plan());
     let end = plan.target(&orders.name, 0)["lastStableOffset"].as_i64().unwrap();
-    assert!(
-        [(4, 10), (12, 18)].contains(&(position, end)),
-        "{position} as of {end}"
-    );
+    assert!([(4, 10), (12, 18)].contains(&(position, end)), "{position} as of {end}");
 }
 
 #[test]
@@ -97,11 +91,5 @@ fn partitions_are_added_on_both_sides() {
     case.committed(&orders, &[(1, 1)]);
     early.leave();
     app.completes_exactly();
-    assert_eq!(
-        (
-            app.target_offset(&orders.name, 0),
-            app.target_offset(&orders.name, 1)
-        ),
-        (Some(4), Some(1))
-    );
+    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(1)));
 }

@@ -7,8 +7,7 @@ fn shifted(case: &Case) -> Topic<'_> {
     let orders = case.topic("orders", 1);
     orders.transaction(0, 4, true).fill(0, 7);
     let log = crate::harness::Copies::default().native(3);
-    log.of(&orders.name, 0, (0..4).chain(5..12))
-        .write_to(&orders.name, 0);
+    log.of(&orders.name, 0, (0..4).chain(5..12)).write_to(&orders.name, 0);
     case.committed(&orders, &[(0, 5)]);
     case.replicator(|_| {});
     orders
@@ -49,11 +48,7 @@ fn a_librdkafka_consumer_resumes() {
         } else {
             Member::classic(Side::Target, &group, &orders.name)
         };
-        let read: Vec<String> = member
-            .wait_for(UNREAD.len())
-            .into_iter()
-            .map(|r| r.value)
-            .collect();
+        let read: Vec<String> = member.wait_for(UNREAD.len()).into_iter().map(|r| r.value).collect();
         assert_eq!(read[..UNREAD.len()], UNREAD);
     }
 }
@@ -64,11 +59,7 @@ fn offsets_csv_is_what_kafkas_own_tool_reads() {
     let orders = shifted(&case);
     let app = case.migrate(|_| {});
     app.completes_exactly();
-    let file = format!(
-        "{}/{}.csv",
-        crate::harness::stack::var("STACK_DIR"),
-        case.namespace
-    );
+    let file = format!("{}/{}.csv", crate::harness::stack::var("STACK_DIR"), case.namespace);
     std::fs::write(&file, app.plan().offsets).unwrap();
     let other = format!("{}-by-hand", case.group);
     java::tool(
@@ -86,10 +77,7 @@ fn offsets_csv_is_what_kafkas_own_tool_reads() {
     );
     let (by_hand, by_operator) = (case.offsets(Side::Target, &other), app.target_offsets());
     let plain = |offsets: crate::harness::wire::Offsets| {
-        offsets
-            .into_iter()
-            .map(|(k, v)| (k, v.offset))
-            .collect::<Vec<_>>()
+        offsets.into_iter().map(|(k, v)| (k, v.offset)).collect::<Vec<_>>()
     };
     assert_eq!(plain(by_hand), plain(by_operator));
     assert_eq!(app.target_offset(&orders.name, 0), Some(7));

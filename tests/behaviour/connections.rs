@@ -28,10 +28,7 @@ pub fn secrets(case: &Case, user: &str) -> Vec<k8s_openapi::api::core::v1::Secre
     vec![
         case.secret("ca", &[("ca.crt", &pki("ca.crt"))]),
         case.secret("user", &[("password", &format!("{user}-secret"))]),
-        case.secret(
-            "client",
-            &[("tls.crt", &pki("client.crt")), ("tls.key", &pki("client.key"))],
-        ),
+        case.secret("client", &[("tls.crt", &pki("client.crt")), ("tls.key", &pki("client.key"))]),
     ]
 }
 
@@ -65,16 +62,10 @@ fn a_wrong_password() {
     plain(&case);
     secrets(&case, "somebody");
     case.replicator(|spec| {
-        set_source(
-            spec,
-            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512),
-        );
+        set_source(spec, specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512));
     });
     let text = case.replicator_says(Reason::AuthenticationFailed);
-    assert!(
-        text.contains(&Side::Source.listener("SASL_SSL")) && !text.contains("somebody-secret"),
-        "{text}"
-    );
+    assert!(text.contains(&Side::Source.listener("SASL_SSL")) && !text.contains("somebody-secret"), "{text}");
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicatorNotReady, &["k2k"]);
     case.secret("user", &[("password", "migrator-secret")]);
@@ -87,10 +78,7 @@ fn a_certificate_of_an_unknown_authority() {
     secrets(&case, "migrator");
     case.secret("ca", &[("ca.crt", &pki("other-ca.crt"))]);
     case.replicator(|spec| {
-        set_source(
-            spec,
-            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha256),
-        );
+        set_source(spec, specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha256));
     });
     let text = case.replicator_says(Reason::SourceUnavailable);
     assert!(text.contains("TLS") && text.contains("certificate"), "{text}");
@@ -105,10 +93,7 @@ fn a_password_that_ends_in_a_newline() {
     secrets(&case, "migrator");
     case.secret("user", &[("password", "migrator-secret\n")]);
     case.replicator(|spec| {
-        set_source(
-            spec,
-            specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::Plain),
-        );
+        set_source(spec, specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::Plain));
     });
     case.replicator_says(Reason::Ready);
 }
@@ -119,29 +104,14 @@ fn a_user_without_rights_and_then_with_the_smallest() {
     plain(&case);
     secrets(&case, "nobody");
     case.replicator(|spec| {
-        set_source(
-            spec,
-            specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512),
-        );
+        set_source(spec, specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512));
     });
     let app = case.migrate(|_| {});
     app.waits(Reason::AuthorizationFailed, &[&case.group]);
     // What documentation/ promises to be enough on the source: nothing that writes.
     let source = Side::Source.bootstrap();
-    wire::allow(
-        &source,
-        "nobody",
-        Resource::Group,
-        &case.namespace,
-        Operation::Describe,
-    );
-    wire::allow(
-        &source,
-        "nobody",
-        Resource::Topic,
-        &case.namespace,
-        Operation::Read,
-    );
+    wire::allow(&source, "nobody", Resource::Group, &case.namespace, Operation::Describe);
+    wire::allow(&source, "nobody", Resource::Topic, &case.namespace, Operation::Read);
     app.completes_exactly();
 }
 
@@ -151,47 +121,21 @@ fn a_user_without_rights_on_the_target() {
     plain(&case);
     secrets(&case, "nobody");
     case.replicator(|spec| {
-        spec.target = Some(specs::sasl_ssl(
-            Side::Target,
-            "nobody",
-            SaslMechanism::ScramSha512,
-        ));
+        spec.target = Some(specs::sasl_ssl(Side::Target, "nobody", SaslMechanism::ScramSha512));
     });
     let target = Side::Target.bootstrap();
-    wire::allow(
-        &target,
-        "nobody",
-        Resource::Topic,
-        &case.namespace,
-        Operation::Read,
-    );
+    wire::allow(&target, "nobody", Resource::Topic, &case.namespace, Operation::Read);
     // It may look at the group, but not commit for it.
-    wire::allow(
-        &target,
-        "nobody",
-        Resource::Group,
-        &case.namespace,
-        Operation::Describe,
-    );
+    wire::allow(&target, "nobody", Resource::Group, &case.namespace, Operation::Describe);
     let app = case.migrate(|_| {});
     app.waits(Reason::AuthorizationFailed, &[&case.group]);
-    wire::allow(
-        &target,
-        "nobody",
-        Resource::Group,
-        &case.namespace,
-        Operation::Read,
-    );
+    wire::allow(&target, "nobody", Resource::Group, &case.namespace, Operation::Read);
     app.completes_exactly();
 }
 
 #[test]
 fn every_mechanism_over_tls() {
-    let mechanisms = [
-        SaslMechanism::Plain,
-        SaslMechanism::ScramSha256,
-        SaslMechanism::ScramSha512,
-    ];
+    let mechanisms = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
     for mechanism in mechanisms {
         let case = Case::new("mechanism");
         plain(&case);

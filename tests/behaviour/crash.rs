@@ -30,10 +30,7 @@ fn dies_at(point: &str, left: &Left) {
     let case = Case::alone(&format!("crash-{point}"));
     let orders = three(&case);
     operator::stop();
-    operator::start(&[(
-        "APPMIGRATION_CRASH_AT",
-        &format!("{point}@{}/app", case.namespace),
-    )]);
+    operator::start(&[("APPMIGRATION_CRASH_AT", &format!("{point}@{}/app", case.namespace))]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     operator::wait_for_end(Duration::from_mins(1));
@@ -41,8 +38,7 @@ fn dies_at(point: &str, left: &Left) {
     let offsets = app.target_offsets();
     assert_eq!(offsets.len(), if left.committed { 3 } else { 0 }, "{offsets:?}");
     assert_eq!(
-        case.config_map("app-plan")
-            .is_some_and(|map| map.data.unwrap().contains_key("plan.json")),
+        case.config_map("app-plan").is_some_and(|map| map.data.unwrap().contains_key("plan.json")),
         left.plan
     );
     let hash = app.get().status.unwrap().plan.map(|plan| plan.hash);
@@ -50,56 +46,29 @@ fn dies_at(point: &str, left: &Left) {
     operator::start(&[]);
     app.completes_exactly();
     let end = app.get().status.unwrap().plan.unwrap().hash;
-    assert!(
-        hash.is_none_or(|hash| hash == end),
-        "another plan was made after the crash"
-    );
+    assert!(hash.is_none_or(|hash| hash == end), "another plan was made after the crash");
     let at = |partition| app.target_offset(&orders.name, partition);
     assert_eq!([at(0), at(1), at(2)], [Some(4), Some(10), Some(0)]);
 }
 
 #[test]
 fn dies_before_the_plan_is_stored() {
-    dies_at(
-        "before-journal",
-        &Left {
-            plan: false,
-            committed: false,
-        },
-    );
+    dies_at("before-journal", &Left { plan: false, committed: false });
 }
 
 #[test]
 fn dies_once_the_plan_is_stored() {
-    dies_at(
-        "after-journal",
-        &Left {
-            plan: true,
-            committed: false,
-        },
-    );
+    dies_at("after-journal", &Left { plan: true, committed: false });
 }
 
 #[test]
 fn dies_before_it_reads_back() {
-    dies_at(
-        "after-commit",
-        &Left {
-            plan: true,
-            committed: true,
-        },
-    );
+    dies_at("after-commit", &Left { plan: true, committed: true });
 }
 
 #[test]
 fn dies_before_it_reports() {
-    dies_at(
-        "before-report",
-        &Left {
-            plan: true,
-            committed: true,
-        },
-    );
+    dies_at("before-report", &Left { plan: true, committed: true });
 }
 
 /// The application has been started on the target while the operator was down: it is not set back.
@@ -108,18 +77,11 @@ fn the_application_moved_on_while_the_operator_was_down() {
     let case = Case::alone("movedon");
     let orders = three(&case);
     operator::stop();
-    operator::start(&[(
-        "APPMIGRATION_CRASH_AT",
-        &format!("after-commit@{}/app", case.namespace),
-    )]);
+    operator::start(&[("APPMIGRATION_CRASH_AT", &format!("after-commit@{}/app", case.namespace))]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     operator::wait_for_end(Duration::from_mins(1));
-    case.commit(
-        Side::Target,
-        &case.group,
-        [((orders.name.clone(), 0), 7.into())].into(),
-    );
+    case.commit(Side::Target, &case.group, [((orders.name.clone(), 0), 7.into())].into());
     operator::start(&[]);
     // Whose offset that is cannot be told: nobody is set back by a guess.
     app.wait("the conflict", Duration::from_mins(1), |_| {
@@ -148,13 +110,10 @@ fn killed_at_random_during_twenty_migrations() {
     const MIGRATIONS: i64 = 20;
     const KILLS: usize = 10;
     let case = Case::alone("random");
-    let seed: u64 = env::var("BEHAVIOUR_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| {
-            let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            since_1970.subsec_nanos().into()
-        });
+    let seed: u64 = env::var("BEHAVIOUR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        since_1970.subsec_nanos().into()
+    });
     println!("BEHAVIOUR_SEED={seed}");
     let mut random = Random(seed | 1);
     let orders = case.topic("orders", 2);
@@ -178,10 +137,7 @@ fn killed_at_random_during_twenty_migrations() {
     }
     for (n, app) in (0..).zip(&apps) {
         app.completes_exactly();
-        let offsets = (
-            app.target_offset(&orders.name, 0),
-            app.target_offset(&orders.name, 1),
-        );
+        let offsets = (app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1));
         assert_eq!(offsets, (Some(n), Some(30 - n)), "{}", app.name);
     }
 }

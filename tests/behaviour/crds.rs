@@ -16,16 +16,7 @@ fn apply(case: &Case, kind: &str, spec: Value) -> Result<String, String> {
     let file = std::env::temp_dir().join(format!("{}.json", case.namespace));
     fs::write(&file, object.to_string()).unwrap();
     let file = file.to_str().unwrap();
-    kubectl(&[
-        "-n",
-        &case.namespace,
-        "create",
-        "--dry-run=server",
-        "-o",
-        "json",
-        "-f",
-        file,
-    ])
+    kubectl(&["-n", &case.namespace, "create", "--dry-run=server", "-o", "json", "-f", file])
 }
 
 fn migration(change: impl FnOnce(&mut Value)) -> Value {
@@ -56,20 +47,11 @@ fn migrations_that_are_refused() {
     let case = Case::new("refusedmigrations");
     let refused =
         |change: fn(&mut Value), words: &[&str]| refused(&case, "AppMigration", migration(change), words);
-    refused(
-        |s| s["quietPeriod"] = json!("0s"),
-        &["quietPeriod must be between 1s and 1h"],
-    );
-    refused(
-        |s| s["quietPeriod"] = json!("2h"),
-        &["quietPeriod must be between 1s and 1h"],
-    );
+    refused(|s| s["quietPeriod"] = json!("0s"), &["quietPeriod must be between 1s and 1h"]);
+    refused(|s| s["quietPeriod"] = json!("2h"), &["quietPeriod must be between 1s and 1h"]);
     refused(|s| s["quietPeriod"] = json!("soon"), &["quietPeriod"]);
     refused(|s| s["consumerGroup"] = json!(""), &["consumerGroup"]);
-    refused(
-        |s| s["policies"] = json!({ "gap": "Perhaps" }),
-        &["spec.policies.gap", "Perhaps", "Accept"],
-    );
+    refused(|s| s["policies"] = json!({ "gap": "Perhaps" }), &["spec.policies.gap", "Perhaps", "Accept"]);
     refused(
         |s| s["policies"] = json!({ "existingTargetOffsets": "overwrite" }),
         &["existingTargetOffsets", "Overwrite"],
@@ -85,15 +67,8 @@ fn migrations_that_are_refused() {
     let object = json!({ "apiVersion": "k2k.dev/v1alpha1", "kind": "AppMigration", "metadata": { "name": name }, "spec": migration(|_| {}) });
     let file = std::env::temp_dir().join(format!("{}-long.json", case.namespace));
     fs::write(&file, object.to_string()).unwrap();
-    let error = kubectl(&[
-        "-n",
-        &case.namespace,
-        "create",
-        "--dry-run=server",
-        "-f",
-        file.to_str().unwrap(),
-    ])
-    .unwrap_err();
+    let error = kubectl(&["-n", &case.namespace, "create", "--dry-run=server", "-f", file.to_str().unwrap()])
+        .unwrap_err();
     assert!(error.contains("at most 240 characters"), "{error}");
 }
 
@@ -103,10 +78,7 @@ fn replicators_that_are_refused() {
     let refused =
         |change: fn(&mut Value), words: &[&str]| refused(&case, "K2KReplicator", replicator(change), words);
     let one_of = "exactly one of pipelineFrom and replication must be set";
-    refused(
-        |s| s["pipelineFrom"] = json!({ "configMapRef": { "name": "p" } }),
-        &[one_of],
-    );
+    refused(|s| s["pipelineFrom"] = json!({ "configMapRef": { "name": "p" } }), &[one_of]);
     refused(
         |s| {
             s.as_object_mut().unwrap().remove("replication");
@@ -124,12 +96,7 @@ fn replicators_that_are_refused() {
         json!({ "mechanism": "PLAIN", "username": "u", "passwordSecretRef": { "name": "s", "key": "k" } });
     let mut spec = replicator(|_| {});
     spec["source"]["sasl"] = sasl.clone();
-    self::refused(
-        &case,
-        "K2KReplicator",
-        spec.clone(),
-        &["sasl requires tls to be stated"],
-    );
+    self::refused(&case, "K2KReplicator", spec.clone(), &["sasl requires tls to be stated"]);
     spec["source"]["tls"] = json!({ "enabled": false });
     apply(&case, "K2KReplicator", spec.clone()).unwrap();
     spec["source"]["sasl"]["mechanism"] = json!("GSSAPI");
@@ -174,10 +141,7 @@ fn defaults_are_the_careful_choice() {
     assert_eq!(spec["features"]["tracingHeaders"], headers);
     assert_eq!(spec["tracing"]["encoding"], "Auto");
     assert_eq!(spec["tracing"]["headers"]["offset"], "k2k_offset");
-    assert!(
-        spec["pipelineName"].is_null(),
-        "a default that depends on another field is not written"
-    );
+    assert!(spec["pipelineName"].is_null(), "a default that depends on another field is not written");
 }
 
 #[test]
@@ -246,25 +210,11 @@ fn short_names_and_columns() {
     kubectl(&["-n", &case.namespace, "create", "-f", file.to_str().unwrap()]).unwrap();
     let header = |args: &[&str]| {
         let text = kubectl(&[&["-n", &case.namespace, "get", "appmig"], args].concat()).unwrap();
-        let columns: Vec<String> = text
-            .lines()
-            .next()
-            .unwrap()
-            .split("  ")
-            .map(|c| c.trim().to_owned())
-            .collect();
+        let columns: Vec<String> =
+            text.lines().next().unwrap().split("  ").map(|c| c.trim().to_owned()).collect();
         columns.into_iter().filter(|c| !c.is_empty()).collect::<Vec<_>>()
     };
-    let narrow = [
-        "NAME",
-        "REPLICATOR",
-        "GROUP",
-        "READY",
-        "REASON",
-        "PARTITIONS",
-        "REREAD",
-        "AGE",
-    ];
+    let narrow = ["NAME", "REPLICATOR", "GROUP", "READY", "REASON", "PARTITIONS", "REREAD", "AGE"];
     assert_eq!(header(&[]), narrow);
     let wide = [
         "NAME",

@@ -23,11 +23,7 @@ fn over_tls_with_scram() {
     let edit = |spec: &mut K2KReplicatorSpec| {
         spec.source.as_mut().unwrap().cluster =
             specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::ScramSha512);
-        spec.target = Some(specs::sasl_ssl(
-            Side::Target,
-            "migrator",
-            SaslMechanism::ScramSha512,
-        ));
+        spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));
     };
     whole_way("full-scram", edit, "migrator");
 }
@@ -128,20 +124,11 @@ fn the_replicator_is_killed_and_writes_again() {
     let read: BTreeSet<String> = before.into_iter().map(|r| r.value).collect();
     let start = std::time::Instant::now();
     loop {
-        let both: BTreeSet<String> = member
-            .read()
-            .into_iter()
-            .map(|r| r.value)
-            .chain(read.clone())
-            .collect();
+        let both: BTreeSet<String> = member.read().into_iter().map(|r| r.value).chain(read.clone()).collect();
         if both.len() == total {
             return;
         }
-        assert!(
-            start.elapsed().as_secs() < 30,
-            "{} of {total} records were read",
-            both.len()
-        );
+        assert!(start.elapsed().as_secs() < 30, "{} of {total} records were read", both.len());
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }

@@ -31,23 +31,10 @@ fn every_kind_of_position_in_one_group() {
         [Some(4), Some(5), Some(0), None, Some(0), Some(5)]
     );
     assert_eq!(
-        (
-            summary.topics,
-            summary.partitions,
-            summary.committed,
-            summary.progress.as_str()
-        ),
+        (summary.topics, summary.partitions, summary.committed, summary.progress.as_str()),
         (1, 5, 5, "5/5")
     );
-    assert_eq!(
-        (
-            summary.exact,
-            summary.reread,
-            summary.gaps,
-            summary.natives_skipped
-        ),
-        (5, 0, 0, 3)
-    );
+    assert_eq!((summary.exact, summary.reread, summary.gaps, summary.natives_skipped), (5, 0, 0, 3));
     let kinds = [0, 1, 2, 4, 5].map(|p| app.plan().target(&orders.name, p)["kind"].clone());
     assert_eq!(kinds, ["Boundary", "End", "Start", "Empty", "Boundary"]);
     assert_eq!(app.shows(ConditionType::Ready), "True Completed");

@@ -8,10 +8,7 @@ const REFUSED: &str = "cannot change once stopConfirmed was true";
 fn waiting(case: &Case, confirmed: bool) -> Migration<'_> {
     let app = case.migrate(|spec| {
         spec.stop_confirmed = confirmed;
-        spec.topics = Some(TopicSelection {
-            include: vec!["orders".into()],
-            exclude: vec![],
-        });
+        spec.topics = Some(TopicSelection { include: vec!["orders".into()], exclude: vec![] });
     });
     app.waits(Reason::ReplicatorNotFound, &["k2k"]);
     app
@@ -22,22 +19,10 @@ fn refuses_every_change(app: &Migration<'_>) {
         let error = outcome.expect_err(what);
         assert!(error.contains(REFUSED), "{what}: {error}");
     };
-    refused(
-        "replicatorRef",
-        app.try_edit(|s| s.replicator_ref.name = "other".into()),
-    );
-    refused(
-        "consumerGroup",
-        app.try_edit(|s| s.consumer_group = "other".into()),
-    );
-    refused(
-        "targetConsumerGroup added",
-        app.try_edit(|s| s.target_consumer_group = Some("other".into())),
-    );
-    refused(
-        "topics changed",
-        app.try_edit(|s| s.topics.as_mut().unwrap().include.push("more".into())),
-    );
+    refused("replicatorRef", app.try_edit(|s| s.replicator_ref.name = "other".into()));
+    refused("consumerGroup", app.try_edit(|s| s.consumer_group = "other".into()));
+    refused("targetConsumerGroup added", app.try_edit(|s| s.target_consumer_group = Some("other".into())));
+    refused("topics changed", app.try_edit(|s| s.topics.as_mut().unwrap().include.push("more".into())));
     refused("topics removed", app.try_edit(|s| s.topics = None));
     let reverted = app.try_edit(|s| {
         s.stop_confirmed = false;

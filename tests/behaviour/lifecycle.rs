@@ -26,25 +26,13 @@ fn the_user_waits_with_kubectl() {
     app.waits(Reason::AwaitingStopConfirmation, &[]);
     let name = format!("appmig/{}", app.name);
     let ns = case.namespace.as_str();
-    kubectl(&[
-        "-n",
-        ns,
-        "patch",
-        &name,
-        "--type",
-        "merge",
-        "-p",
-        r#"{"spec":{"stopConfirmed":true}}"#,
-    ])
-    .unwrap();
+    kubectl(&["-n", ns, "patch", &name, "--type", "merge", "-p", r#"{"spec":{"stopConfirmed":true}}"#])
+        .unwrap();
     kubectl(&["-n", ns, "wait", "--for=condition=Ready", "--timeout=60s", &name]).unwrap();
     app.completes_exactly();
     let columns = kubectl(&["-n", ns, "get", &name, "--no-headers"]).unwrap();
     let columns: Vec<&str> = columns.split_whitespace().take(7).collect();
-    assert_eq!(
-        columns,
-        ["app", "k2k", &case.group, "True", "Completed", "1/1", "0"]
-    );
+    assert_eq!(columns, ["app", "k2k", &case.group, "True", "Completed", "1/1", "0"]);
     let events = kubectl(&["-n", ns, "events", "--for", &name]).unwrap();
     assert!(events.contains("Completed"), "{events}");
 }
@@ -86,10 +74,7 @@ fn suspended_on_the_way_keeps_what_was_found() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     app.edit(|spec| spec.suspend = true);
     app.wait("Suspended", DEADLINE, |o| ready_reason(o) == Some("Suspended"));
-    assert_eq!(
-        app.shows(ConditionType::ReplicationCaughtUp),
-        "False ReplicationBehind"
-    );
+    assert_eq!(app.shows(ConditionType::ReplicationCaughtUp), "False ReplicationBehind");
     // What it waited for comes, and it does not move.
     orders.copy(0, 2..10);
     app.retry("1");
@@ -111,10 +96,7 @@ fn deleted_half_way_and_created_again() {
     app_is_gone(&case);
     let again = app.create_again();
     again.completes_exactly();
-    assert_eq!(
-        again.plan().config_map.metadata.owner_references.unwrap()[0].uid,
-        again.uid
-    );
+    assert_eq!(again.plan().config_map.metadata.owner_references.unwrap()[0].uid, again.uid);
 }
 
 #[test]
@@ -130,18 +112,11 @@ fn deleted_with_its_plan_stored() {
     // No garbage collector runs here: the plan of the former object is still there, and harmless.
     let again = app.create_again();
     again.completes_exactly();
-    assert_eq!(
-        again.plan().config_map.metadata.owner_references.unwrap()[0].uid,
-        again.uid
-    );
+    assert_eq!(again.plan().config_map.metadata.owner_references.unwrap()[0].uid, again.uid);
 }
 
 fn app_is_gone(case: &Case) {
-    assert!(
-        kubectl(&["-n", &case.namespace, "get", "appmig", "app"])
-            .unwrap_err()
-            .contains("not found")
-    );
+    assert!(kubectl(&["-n", &case.namespace, "get", "appmig", "app"]).unwrap_err().contains("not found"));
     assert!(case.offsets(Side::Target, &case.group).is_empty());
 }
 
@@ -152,11 +127,7 @@ fn a_second_run_over_an_application_that_lives_on_the_target_is_refused() {
     let app = case.migrate(|_| {});
     app.completes_exactly();
     // The application goes on there; then the object is created anew from Git.
-    case.commit(
-        Side::Target,
-        &case.group,
-        [((orders.name.clone(), 0), 9.into())].into(),
-    );
+    case.commit(Side::Target, &case.group, [((orders.name.clone(), 0), 9.into())].into());
     app.delete();
     let again = app.create_again();
     again.stalls(Reason::TargetOffsetsExist, &[&orders.at(0), "9", "4"]);

@@ -48,32 +48,17 @@ fn rule_20_metadata_that_the_target_does_not_take() {
     let mut offsets = BTreeMap::new();
     for (partition, metadata) in [(0, "short"), (1, "longer than eight")] {
         orders.fill(partition, 3).copy(partition, 0..3);
-        offsets.insert(
-            (orders.name.clone(), partition),
-            Offset {
-                offset: 2,
-                metadata: metadata.into(),
-            },
-        );
+        offsets.insert((orders.name.clone(), partition), Offset { offset: 2, metadata: metadata.into() });
     }
     case.commit(Side::Source, &case.group, offsets);
     let limited = Limited::new("offset.metadata.max.bytes=8");
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     // The others are committed: what is there in the end is not nothing.
-    let first: Offsets = [(
-        (orders.name.clone(), 0),
-        Offset {
-            offset: 2,
-            metadata: b"short".to_vec(),
-        },
-    )]
-    .into();
+    let first: Offsets =
+        [((orders.name.clone(), 0), Offset { offset: 2, metadata: b"short".to_vec() })].into();
     case.expect(Side::Target, &case.group, first);
-    app.stalls(
-        Reason::CommitFailed,
-        &[&orders.at(1), "offset.metadata.max.bytes"],
-    );
+    app.stalls(Reason::CommitFailed, &[&orders.at(1), "offset.metadata.max.bytes"]);
     let summary = app.get().status.unwrap().summary.unwrap();
     assert_eq!(summary.progress, "1/2");
     let hash = app.get().status.unwrap().plan.unwrap().hash;

@@ -47,17 +47,11 @@ fn native_records_below_the_position() {
     // target N N 0 1 2 3 4 5, c = 3
     let orders = case.topic("orders", 1);
     orders.fill(0, 6);
-    Copies::default()
-        .native(2)
-        .of(&orders.name, 0, 0..6)
-        .write_to(&orders.name, 0);
+    Copies::default().native(2).of(&orders.name, 0, 0..6).write_to(&orders.name, 0);
     case.committed(&orders, &[(0, 3)]);
     case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.native_records = NativeRecords::Fail);
-    app.stalls(
-        Reason::NativeRecordsRefused,
-        &[&orders.at(0), "2 records", "policies.nativeRecords"],
-    );
+    app.stalls(Reason::NativeRecordsRefused, &[&orders.at(0), "2 records", "policies.nativeRecords"]);
     app.edit(|spec| spec.policies.native_records = NativeRecords::Include);
     let summary = app.completes();
     assert_eq!((summary.natives_skipped, summary.reread), (0, 3));
@@ -73,10 +67,7 @@ fn reading_again_is_refused_where_the_policy_says_so() {
     case.committed(&orders, &[(0, 7)]);
     case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.reprocessing = Reprocessing::Fail);
-    app.stalls(
-        Reason::ReprocessingRefused,
-        &[&orders.at(0), "3 records", "committed 7", "position 7"],
-    );
+    app.stalls(Reason::ReprocessingRefused, &[&orders.at(0), "3 records", "committed 7", "position 7"]);
     app.edit(|spec| spec.policies.reprocessing = Reprocessing::Accept);
     let summary = app.completes();
     assert_eq!((summary.reread, summary.exact), (3, 0));
@@ -135,14 +126,8 @@ fn two_pipelines_write_the_same_partition() {
     let case = Case::new("pipelines");
     let orders = case.topic("orders", 1);
     orders.fill(0, 6);
-    Copies::default()
-        .of(&orders.name, 0, 0..3)
-        .by_pipeline("blue")
-        .write_to(&orders.name, 0);
-    Copies::default()
-        .of(&orders.name, 0, 0..6)
-        .by_pipeline("green")
-        .write_to(&orders.name, 0);
+    Copies::default().of(&orders.name, 0, 0..3).by_pipeline("blue").write_to(&orders.name, 0);
+    Copies::default().of(&orders.name, 0, 0..6).by_pipeline("green").write_to(&orders.name, 0);
     case.committed(&orders, &[(0, 2)]);
     case.replicator(|spec| spec.features.tracing_headers.pipeline = Toggle::Enabled);
     let app = case.migrate(|_| {});
@@ -156,9 +141,8 @@ fn numbers_that_can_be_read_in_two_ways() {
     let orders = case.topic("orders", 1);
     orders.fill(0, 6);
     let odd = |n: u8| [0, 0, 0, n, 0, 1, 0, 0];
-    let copies = (0..4).fold(Copies::default(), |copies, n| {
-        copies.with_offset_header(&orders.name, 0, &odd(n))
-    });
+    let copies =
+        (0..4).fold(Copies::default(), |copies, n| copies.with_offset_header(&orders.name, 0, &odd(n)));
     copies.write_to(&orders.name, 0);
     case.committed(&orders, &[(0, 2)]);
     case.replicator(|spec| spec.tracing.encoding = Encoding::Auto);
@@ -173,15 +157,10 @@ fn merged(case: &Case) -> (Topic<'_>, Topic<'_>, String) {
     Side::Target.create_topic(&all, 2, &[]);
     a.fill(0, 4);
     b.fill(0, 4);
-    let log = (0..4).fold(Copies::default(), |log, n| {
-        log.of(&a.name, 0, [n]).of(&b.name, 0, [n])
-    });
+    let log = (0..4).fold(Copies::default(), |log, n| log.of(&a.name, 0, [n]).of(&b.name, 0, [n]));
     log.write_to(&all, 0);
     case.replicator(|spec| {
-        let target = TargetTopic {
-            topic_name: all.clone(),
-            ..TargetTopic::default()
-        };
+        let target = TargetTopic { topic_name: all.clone(), ..TargetTopic::default() };
         spec.replication = Some(vec![route(&format!("{}-.*", case.namespace), target)]);
     });
     (a, b, all)
@@ -201,10 +180,7 @@ fn two_topics_merged_into_one() {
     app.retry("committed");
     let summary = app.completes();
     // p = 4, where a2 lies; b2 lies behind it and is read again.
-    assert_eq!(
-        (summary.topics, summary.partitions, summary.reread, summary.exact),
-        (2, 4, 1, 3)
-    );
+    assert_eq!((summary.topics, summary.partitions, summary.reread, summary.exact), (2, 4, 1, 3));
     assert_eq!(app.target_offset(&all, 0), Some(4));
 }
 
@@ -215,10 +191,7 @@ fn an_excluded_topic_that_is_merged_in() {
     case.committed(&a, &[(0, 2), (1, 0)]);
     case.committed(&b, &[(0, 3), (1, 0)]);
     let app = case.migrate(|spec| {
-        spec.topics = Some(TopicSelection {
-            include: vec![],
-            exclude: vec![b.name.clone()],
-        });
+        spec.topics = Some(TopicSelection { include: vec![], exclude: vec![b.name.clone()] });
     });
     app.stalls(Reason::UncommittedPartitions, &[&b.at(0), &all]);
 }
@@ -232,10 +205,7 @@ fn an_excluded_topic_stays_behind() {
     case.committed(&orders, &[(0, 2)]);
     case.committed(&audit, &[(0, 3)]);
     let app = case.migrate(|spec| {
-        spec.topics = Some(TopicSelection {
-            include: vec![],
-            exclude: vec![".*-audit".into()],
-        });
+        spec.topics = Some(TopicSelection { include: vec![], exclude: vec![".*-audit".into()] });
     });
     app.waits(Reason::ReplicatorNotFound, &["k2k"]);
     case.replicator(|_| {});

@@ -41,10 +41,7 @@ fn goes_down(broker: &'static str, unavailable: &str) {
     orders.copy(0, 3..10);
     app.completes_exactly();
     assert_eq!(app.target_offset(&orders.name, 0), Some(7));
-    assert_eq!(
-        case.offsets(Side::Source, &case.group),
-        case.expected_offsets(Side::Source, &case.group)
-    );
+    assert_eq!(case.offsets(Side::Source, &case.group), case.expected_offsets(Side::Source, &case.group));
 }
 
 #[test]

@@ -18,10 +18,7 @@ fn a_certificate_says_everything() {
     // source 0: 0..10, c = 4; target: 2 natives, then 0..10
     let orders = case.topic("orders", 1);
     orders.fill(0, 10);
-    Copies::default()
-        .native(2)
-        .of(&orders.name, 0, 0..10)
-        .write_to(&orders.name, 0);
+    Copies::default().native(2).of(&orders.name, 0, 0..10).write_to(&orders.name, 0);
     case.committed(&orders, &[(0, 4)]);
     let replicator = case.replicator(|_| {});
     let app = case.migrate(|spec| spec.target_consumer_group = Some(format!("{}-there", case.group)));
@@ -47,10 +44,7 @@ fn a_certificate_says_everything() {
     for (field, value) in expected {
         assert_eq!(target[field], value, "{field} of {target:#}");
     }
-    assert!(
-        target["probes"].is_u64() && target["recordsRead"].as_u64() >= Some(6),
-        "{target:#}"
-    );
+    assert!(target["probes"].is_u64() && target["recordsRead"].as_u64() >= Some(6), "{target:#}");
     let row = plan.row(&orders.name, 0);
     let expected = [
         ("topic", json!(orders.name)),
@@ -74,18 +68,10 @@ fn a_certificate_says_everything() {
     }
     assert!(row["verified"].is_string());
     let text = plan.json.to_string();
-    for id in [
-        Side::Source.cluster_id(),
-        Side::Target.cluster_id(),
-        replicator.metadata.uid.unwrap(),
-    ] {
+    for id in [Side::Source.cluster_id(), Side::Target.cluster_id(), replicator.metadata.uid.unwrap()] {
         assert!(text.contains(&id), "{id} is not in plan.json");
     }
-    assert!(
-        plan.snapshot.to_string().contains(&orders.name),
-        "{:#}",
-        plan.snapshot
-    );
+    assert!(plan.snapshot.to_string().contains(&orders.name), "{:#}", plan.snapshot);
     // Nothing is committed for the group's own name.
     assert!(case.offsets(Side::Target, &case.group).is_empty());
 }
@@ -103,10 +89,7 @@ fn the_plan_belongs_to_its_migration_and_is_immutable() {
     let map = app.plan().config_map;
     let owners = map.metadata.owner_references.unwrap_or_default();
     assert_eq!(owners.len(), 1);
-    assert_eq!(
-        (owners[0].kind.as_str(), owners[0].uid.as_str()),
-        ("AppMigration", app.uid.as_str())
-    );
+    assert_eq!((owners[0].kind.as_str(), owners[0].uid.as_str()), ("AppMigration", app.uid.as_str()));
     assert_eq!(map.immutable, Some(true));
 }
 
@@ -114,12 +97,8 @@ fn the_plan_belongs_to_its_migration_and_is_immutable() {
 fn metadata_is_copied_byte_for_byte() {
     let case = Case::new("metadata");
     let orders = case.topic("orders", 4);
-    let odd: [&[u8]; 4] = [
-        b"AAAB",
-        b"ends in a NUL\0",
-        b"no \xff\xfe UTF-8",
-        "größer als ASCII ✓".as_bytes(),
-    ];
+    let odd: [&[u8]; 4] =
+        [b"AAAB", b"ends in a NUL\0", b"no \xff\xfe UTF-8", "größer als ASCII ✓".as_bytes()];
     let mut offsets = BTreeMap::new();
     for (partition, metadata) in (0..).zip(odd) {
         orders.fill(partition, 3).copy(partition, 0..3);
@@ -143,9 +122,7 @@ fn holes_of_every_kind_are_passed_over() {
     // 1: the same with the second one aborted, c = 5: inside the aborted one
     let orders = case.topic("orders", 2);
     for (partition, second_commits) in [(0, true), (1, false)] {
-        orders
-            .transaction(partition, 4, true)
-            .transaction(partition, 3, second_commits);
+        orders.transaction(partition, 4, true).transaction(partition, 3, second_commits);
         orders.transaction(partition, 1, true);
     }
     orders.copy(0, [0, 1, 2, 3, 5, 6, 7, 9]).copy(1, [0, 1, 2, 3, 9]);
@@ -153,17 +130,8 @@ fn holes_of_every_kind_are_passed_over() {
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes_exactly();
-    assert_eq!(
-        (
-            app.target_offset(&orders.name, 0),
-            app.target_offset(&orders.name, 1)
-        ),
-        (Some(4), Some(4))
-    );
-    assert_eq!(
-        app.plan().row(&orders.name, 1)["at"],
-        json!({ "offset": 4, "origin": 9 })
-    );
+    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(4)));
+    assert_eq!(app.plan().row(&orders.name, 1)["at"], json!({ "offset": 4, "origin": 9 }));
 }
 
 #[test]
@@ -191,11 +159,7 @@ fn a_finished_object_is_never_worked_on_again() {
     app.completes_exactly();
     let before = app.get().status.unwrap();
     // The application goes on there; a policy that would matter before changes.
-    case.commit(
-        Side::Target,
-        &case.group,
-        [((orders.name.clone(), 0), 5.into())].into(),
-    );
+    case.commit(Side::Target, &case.group, [((orders.name.clone(), 0), 5.into())].into());
     app.edit(|spec| spec.policies.gap = GapPolicy::Accept);
     let generation = app.get().metadata.generation;
     let object = app.wait("observedGeneration", DEADLINE, |o| {
@@ -244,15 +208,8 @@ fn a_config_map_of_somebody_else_is_left_alone() {
     app.stalls(Reason::PlanConflict, &["app-plan"]);
     assert_eq!(case.config_map("app-plan").unwrap().data, theirs.data);
     // The way out: it is removed, and the user says so.
-    block_on(
-        case.api::<ConfigMap>()
-            .delete("app-plan", &DeleteParams::default()),
-    )
-    .unwrap();
+    block_on(case.api::<ConfigMap>().delete("app-plan", &DeleteParams::default())).unwrap();
     app.retry("removed");
     app.completes_exactly();
-    assert_eq!(
-        app.get().status.unwrap().last_handled_retry.as_deref(),
-        Some("removed")
-    );
+    assert_eq!(app.get().status.unwrap().last_handled_retry.as_deref(), Some("removed"));
 }

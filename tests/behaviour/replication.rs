@@ -19,10 +19,7 @@ fn behind_and_then_caught_up() {
     case.committed(&orders, &[(0, 7)]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    app.waits(
-        Reason::ReplicationBehind,
-        &[&orders.at(0), "committed 7, replicated to 3", "4 records"],
-    );
+    app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 3", "4 records"]);
     orders.copy(0, 3..6);
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     orders.copy(0, 6..10);
@@ -38,22 +35,11 @@ fn behind_by_the_replicators_own_position() {
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 7)]);
     let position = format!("{}-k2k", case.namespace);
-    case.commit(
-        Side::Source,
-        &position,
-        [((orders.name.clone(), 0), 5.into())].into(),
-    );
+    case.commit(Side::Source, &position, [((orders.name.clone(), 0), 5.into())].into());
     case.replicator(|spec| with_position(spec, &position));
     let app = case.migrate(|_| {});
-    app.waits(
-        Reason::ReplicationBehind,
-        &[&orders.at(0), "committed 7, replicated to 5"],
-    );
-    case.commit(
-        Side::Source,
-        &position,
-        [((orders.name.clone(), 0), 10.into())].into(),
-    );
+    app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 5"]);
+    case.commit(Side::Source, &position, [((orders.name.clone(), 0), 10.into())].into());
     app.completes_exactly();
     assert_eq!(app.plan().row(&orders.name, 0)["provenBy"], "replicatorPosition");
 }
@@ -105,10 +91,7 @@ fn records_missing_on_the_target() {
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    app.stalls(
-        Reason::GapOnTarget,
-        &[&orders.at(0), "2 records", "4 to 5", "policies.gap"],
-    );
+    app.stalls(Reason::GapOnTarget, &[&orders.at(0), "2 records", "4 to 5", "policies.gap"]);
     app.edit(|spec| spec.policies.gap = GapPolicy::Accept);
     let summary = app.completes();
     assert_eq!((summary.gaps, summary.exact), (2, 0));
@@ -150,11 +133,7 @@ fn a_target_emptied_by_retention_is_a_gap_where_the_position_is_known() {
     case.committed(&orders, &[(0, 4)]);
     Side::Target.delete_records(&orders.name, 0, 8);
     let position = format!("{}-k2k", case.namespace);
-    case.commit(
-        Side::Source,
-        &position,
-        [((orders.name.clone(), 0), 8.into())].into(),
-    );
+    case.commit(Side::Source, &position, [((orders.name.clone(), 0), 8.into())].into());
     case.replicator(|spec| with_position(spec, &position));
     let app = case.migrate(|_| {});
     app.stalls(Reason::GapOnTarget, &[&orders.at(0), "4 records", "4 to 7"]);
@@ -172,11 +151,7 @@ fn a_target_recreated_empty() {
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 4"]);
     let position = format!("{}-k2k", case.namespace);
-    case.commit(
-        Side::Source,
-        &position,
-        [((orders.name.clone(), 0), 8.into())].into(),
-    );
+    case.commit(Side::Source, &position, [((orders.name.clone(), 0), 8.into())].into());
     case.edit_replicator(|spec| with_position(spec, &position));
     app.stalls(Reason::GapOnTarget, &[&orders.at(0), "4 records"]);
     // Replicated anew from the beginning.
@@ -231,9 +206,7 @@ fn an_open_transaction_on_the_target_hides_what_proves_it() {
     let orders = case.topic("orders", 1);
     orders.fill(0, 7).copy(0, 0..3);
     case.committed(&orders, &[(0, 5)]);
-    let open = Copies::default()
-        .of(&orders.name, 0, 3..7)
-        .open_transaction(&orders.name, 0);
+    let open = Copies::default().of(&orders.name, 0, 3..7).open_transaction(&orders.name, 0);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.waits(Reason::OpenTransaction, &[&orders.at(0), "3"]);
@@ -260,9 +233,6 @@ fn a_group_inside_an_open_transaction_of_the_source() {
     orders.copy(0, 3..5);
     app.completes_exactly();
     assert_eq!(app.target_offset(&orders.name, 0), Some(4));
-    assert_eq!(
-        app.plan().row(&orders.name, 0)["at"],
-        json!({ "offset": 4, "origin": 4 })
-    );
+    assert_eq!(app.plan().row(&orders.name, 0)["at"], json!({ "offset": 4, "origin": 4 }));
     assert_eq!(app.target_offsets()[&(orders.name.clone(), 0)], Offset::from(4));
 }

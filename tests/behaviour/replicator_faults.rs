@@ -92,10 +92,7 @@ fn without_record_timestamps() {
     plain(&case);
     case.replicator(|spec| spec.features.keep_record_creation_timestamp = Toggle::Disabled);
     let app = case.migrate(|_| {});
-    app.stalls(
-        Reason::TimestampsNotKept,
-        &["keepRecordCreationTimestamp", "recordTimestamps"],
-    );
+    app.stalls(Reason::TimestampsNotKept, &["keepRecordCreationTimestamp", "recordTimestamps"]);
     app.edit(|spec| spec.policies.record_timestamps = RecordTimestamps::Ignore);
     app.completes_exactly();
 }
@@ -107,11 +104,7 @@ fn a_missing_secret_and_then_a_missing_key() {
     let pki = std::fs::read_to_string(format!("{}/ca.crt", var("PKI_DIR"))).unwrap();
     case.secret("ca", &[("ca.crt", &pki)]);
     case.replicator(|spec| {
-        spec.target = Some(specs::sasl_ssl(
-            Side::Target,
-            "migrator",
-            SaslMechanism::ScramSha512,
-        ));
+        spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));
     });
     let text = case.replicator_says(Reason::SecretNotFound);
     assert!(text.contains("user"), "{text}");
@@ -119,13 +112,7 @@ fn a_missing_secret_and_then_a_missing_key() {
     app.waits(Reason::ReplicatorNotReady, &["k2k"]);
     case.secret("user", &[("passwort", "migrator-secret")]);
     let named = |o: &serde_json::Value| o["status"].to_string().contains("no key `password`");
-    case.wait_for(
-        "K2KReplicator",
-        "k2k",
-        "a message that names the key",
-        DEADLINE,
-        named,
-    );
+    case.wait_for("K2KReplicator", "k2k", "a message that names the key", DEADLINE, named);
     case.secret("user", &[("password", "migrator-secret")]);
     app.completes_exactly();
 }

@@ -48,13 +48,7 @@ fn at_rest_nothing_is_written() {
     let before = versions(&case);
     let start = Instant::now();
     while start.elapsed() < WATCHED {
-        assert_eq!(
-            versions(&case),
-            before,
-            "after {} s: {:#?}",
-            start.elapsed().as_secs(),
-            writes(&case)
-        );
+        assert_eq!(versions(&case), before, "after {} s: {:#?}", start.elapsed().as_secs(), writes(&case));
         sleep(Duration::from_secs(1));
     }
     member.leave();
@@ -65,36 +59,19 @@ fn at_rest_nothing_is_written() {
 fn versions(case: &Case) -> Vec<String> {
     let path = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
     let kinds = "appmig,k2k,configmaps,events.events.k8s.io";
-    let text = kubectl(&[
-        "-n",
-        &case.namespace,
-        "get",
-        kinds,
-        "-o",
-        &format!("jsonpath={path}"),
-    ])
-    .unwrap();
+    let text = kubectl(&["-n", &case.namespace, "get", kinds, "-o", &format!("jsonpath={path}")]).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
 /// The last writes to the namespace, from the API server's audit log.
 fn writes(case: &Case) -> Vec<String> {
     let log = fs::read_to_string(var("AUDIT_LOG")).unwrap();
-    let of_case = log
-        .lines()
-        .rev()
-        .take(2_000)
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_case = log.lines().rev().take(2_000).filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let writes = of_case.filter(|e| e["objectRef"]["namespace"] == case.namespace.as_str());
     let writes =
         writes.filter(|e| !["get", "list", "watch"].contains(&e["verb"].as_str().unwrap_or_default()));
     writes
-        .map(|e| {
-            format!(
-                "{} {} {}",
-                e["requestReceivedTimestamp"], e["verb"], e["requestURI"]
-            )
-        })
+        .map(|e| format!("{} {} {}", e["requestReceivedTimestamp"], e["verb"], e["requestURI"]))
         .take(10)
         .collect()
 }

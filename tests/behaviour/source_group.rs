@@ -111,15 +111,9 @@ fn a_pending_transactional_commit() {
             .unwrap();
         producer.init_transactions(DEADLINE).unwrap();
         producer.begin_transaction().unwrap();
-        let consumer: BaseConsumer = Side::Source
-            .config()
-            .set("group.id", &case.group)
-            .create()
-            .unwrap();
+        let consumer: BaseConsumer = Side::Source.config().set("group.id", &case.group).create().unwrap();
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(&orders.name, 0, Offset::Offset(6))
-            .unwrap();
+        offsets.add_partition_offset(&orders.name, 0, Offset::Offset(6)).unwrap();
         producer
             .send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), DEADLINE)
             .unwrap();
@@ -131,11 +125,7 @@ fn a_pending_transactional_commit() {
             producer.abort_transaction(DEADLINE).unwrap();
         }
         let offset = if commit { 6 } else { 4 };
-        case.expect(
-            Side::Source,
-            &case.group,
-            [((orders.name.clone(), 0), offset.into())].into(),
-        );
+        case.expect(Side::Source, &case.group, [((orders.name.clone(), 0), offset.into())].into());
         app.completes_exactly();
         assert_eq!(app.target_offset(&orders.name, 0), Some(offset));
     }

@@ -16,9 +16,7 @@ fn with_existing<'c>(
     let orders = case.topic("orders", 2);
     orders.fill(0, 10).fill(1, 10).copy(0, 0..10).copy(1, 0..10);
     case.committed(&orders, &[(0, 4), (1, 6)]);
-    let existing = existing
-        .iter()
-        .map(|(p, o)| ((orders.name.clone(), *p), (*o).into()));
+    let existing = existing.iter().map(|(p, o)| ((orders.name.clone(), *p), (*o).into()));
     case.commit(Side::Target, &case.group, existing.collect());
     case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.existing_target_offsets = policy);
@@ -90,23 +88,14 @@ fn overwrite_moves_ahead_at_once() {
     let case = Case::new("overwrite");
     let (orders, app) = with_existing(&case, &[(0, 1), (1, 2)], ExistingTargetOffsets::Overwrite);
     app.completes_exactly();
-    assert_eq!(
-        (
-            app.target_offset(&orders.name, 0),
-            app.target_offset(&orders.name, 1)
-        ),
-        (Some(4), Some(6))
-    );
+    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(6)));
 }
 
 #[test]
 fn overwrite_moves_back_only_with_the_uid() {
     let case = Case::new("rewind");
     let (orders, app) = with_existing(&case, &[(0, 7), (1, 2)], ExistingTargetOffsets::Overwrite);
-    app.stalls(
-        Reason::TargetOffsetsExist,
-        &[&orders.at(0), "7", "4", ALLOW_REWIND_ANNOTATION],
-    );
+    app.stalls(Reason::TargetOffsetsExist, &[&orders.at(0), "7", "4", ALLOW_REWIND_ANNOTATION]);
     app.annotate(ALLOW_REWIND_ANNOTATION, "some-other-uid");
     app.retry("1");
     app.wait("the retry to be handled", DEADLINE, |o| {
@@ -117,13 +106,7 @@ fn overwrite_moves_back_only_with_the_uid() {
         &json!({ "metadata": { "annotations": { ALLOW_REWIND_ANNOTATION: app.uid, "k2k.dev/retry": "2" } } }),
     );
     app.completes_exactly();
-    assert_eq!(
-        (
-            app.target_offset(&orders.name, 0),
-            app.target_offset(&orders.name, 1)
-        ),
-        (Some(4), Some(6))
-    );
+    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(6)));
 }
 
 #[test]
@@ -134,11 +117,7 @@ fn offsets_of_other_topics_are_not_touched() {
     orders.fill(0, 10).copy(0, 0..10);
     other.fill(0, 3).copy(0, 0..3);
     case.committed(&orders, &[(0, 4)]);
-    case.commit(
-        Side::Target,
-        &case.group,
-        [((other.name.clone(), 0), 2.into())].into(),
-    );
+    case.commit(Side::Target, &case.group, [((other.name.clone(), 0), 2.into())].into());
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.comes_to_completed();

@@ -24,10 +24,7 @@ async fn every_listener_leads_to_the_same_cluster() {
     let mut ssl = ConnectionConfig::plaintext(from_stack("SOURCE_SSL"));
     ssl.tls = Some(tls("ca.crt"));
     let mut mutual = ConnectionConfig::plaintext(from_stack("SOURCE_MTLS"));
-    mutual.tls = Some(Tls {
-        client: Some(client_identity()),
-        ..tls("ca.crt")
-    });
+    mutual.tls = Some(Tls { client: Some(client_identity()), ..tls("ca.crt") });
     let mut scram = sasl_ssl(SaslMechanism::ScramSha256, "migrator", "migrator-secret");
     let scram_512 = sasl_ssl(SaslMechanism::ScramSha512, "admin", "admin-secret");
     for config in [&ssl, &mutual, &scram, &scram_512] {
@@ -55,15 +52,9 @@ async fn an_untrusted_certificate_is_named_at_once() {
 #[tokio::test]
 async fn the_system_s_cas_do_not_know_the_test_ca() {
     let mut config = ConnectionConfig::plaintext(from_stack("SOURCE_SSL"));
-    config.tls = Some(Tls {
-        ca_pem: None,
-        client: None,
-    });
+    config.tls = Some(Tls { ca_pem: None, client: None });
     let (error, _) = refusal(&config).await;
-    assert!(
-        matches!(error, KafkaError::Tls { .. } | KafkaError::Config(_)),
-        "{error}"
-    );
+    assert!(matches!(error, KafkaError::Tls { .. } | KafkaError::Config(_)), "{error}");
 }
 
 #[tokio::test]
@@ -71,27 +62,17 @@ async fn a_missing_client_certificate_is_a_tls_error() {
     let mut config = ConnectionConfig::plaintext(from_stack("SOURCE_MTLS"));
     config.tls = Some(tls("ca.crt"));
     let (error, took) = refusal(&config).await;
-    assert!(
-        matches!(error, KafkaError::Tls { .. } | KafkaError::Unreachable { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, KafkaError::Tls { .. } | KafkaError::Unreachable { .. }), "{error}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_named_at_once_and_never_shown() {
-    for mechanism in [
-        SaslMechanism::ScramSha256,
-        SaslMechanism::ScramSha512,
-        SaslMechanism::Plain,
-    ] {
+    for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512, SaslMechanism::Plain] {
         let (error, took) = refusal(&sasl_ssl(mechanism, "migrator", "hunter2-wrong")).await;
         assert!(matches!(error, KafkaError::Authentication { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        assert!(
-            error.to_string().to_lowercase().contains("authentication failed"),
-            "{error}"
-        );
+        assert!(error.to_string().to_lowercase().contains("authentication failed"), "{error}");
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
 }
@@ -111,9 +92,7 @@ async fn one_good_bootstrap_server_is_enough() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let good = from_stack("SOURCE_BOOTSTRAP");
     for servers in [format!("{free},{good}"), format!("{good},{free}")] {
-        Cluster::connect(&ConnectionConfig::plaintext(servers), DEADLINE)
-            .await
-            .unwrap();
+        Cluster::connect(&ConnectionConfig::plaintext(servers), DEADLINE).await.unwrap();
     }
 }
 
@@ -129,9 +108,7 @@ async fn a_name_without_an_address_is_unreachable() {
 async fn a_server_that_never_answers_is_told_after_the_set_up_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = ConnectionConfig::plaintext(silent.local_addr().unwrap().to_string());
-    config
-        .properties
-        .insert("socket.connection.setup.timeout.ms".into(), "1500".into());
+    config.properties.insert("socket.connection.setup.timeout.ms".into(), "1500".into());
     let (error, took) = refusal(&config).await;
     assert!(matches!(error, KafkaError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("timed out"), "{error}");
@@ -143,24 +120,15 @@ async fn the_deadline_holds_where_nothing_is_known() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = ConnectionConfig::plaintext(silent.local_addr().unwrap().to_string());
     let started = Instant::now();
-    let error = Cluster::connect(&config, Duration::from_millis(700))
-        .await
-        .unwrap_err();
+    let error = Cluster::connect(&config, Duration::from_millis(700)).await.unwrap_err();
     assert!(matches!(error, KafkaError::Timeout { .. }), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn plain_text_to_a_tls_listener_is_no_riddle() {
     let (error, took) = refusal(&ConnectionConfig::plaintext(from_stack("SOURCE_SSL"))).await;
-    assert!(
-        matches!(error, KafkaError::Unreachable { .. } | KafkaError::Tls { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, KafkaError::Unreachable { .. } | KafkaError::Tls { .. }), "{error}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
@@ -171,29 +139,19 @@ async fn a_principal_without_rights_is_told_so() {
     let cluster = Cluster::connect(&nobody, DEADLINE).await.unwrap();
     assert!(!cluster.topics().await.unwrap().contains_key(&topic));
 
-    let error = cluster
-        .describe_topics(std::slice::from_ref(&topic))
-        .await
-        .unwrap_err();
+    let error = cluster.describe_topics(std::slice::from_ref(&topic)).await.unwrap_err();
     assert!(matches!(error, KafkaError::Authorization { .. }), "{error}");
     assert!(error.to_string().contains(&topic), "{error}");
     let started = Instant::now();
     for error in [
         cluster.committed(&fresh("group")).await.unwrap_err(),
         cluster.group(&fresh("group")).await.unwrap_err(),
-        cluster
-            .log_starts(&[crate::support::at(&topic, 0)])
-            .await
-            .unwrap_err(),
+        cluster.log_starts(&[crate::support::at(&topic, 0)]).await.unwrap_err(),
     ] {
         assert!(matches!(error, KafkaError::Authorization { .. }), "{error}");
         assert!(!error.is_retriable());
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     let group = fresh("group");
     let offsets = [appmigration::kafka::CommitOffset {
         partition: crate::support::at(&topic, 0),
@@ -211,18 +169,13 @@ async fn a_principal_without_rights_is_told_so() {
 #[tokio::test]
 async fn an_unusable_configuration_opens_no_connection() {
     let mut config = plaintext();
-    config
-        .properties
-        .insert("plugin.library.paths".into(), "/tmp/evil.so".into());
+    config.properties.insert("plugin.library.paths".into(), "/tmp/evil.so".into());
     let error = Cluster::connect(&config, DEADLINE).await.unwrap_err();
     assert!(matches!(&error, KafkaError::Config(config) if config.property == "plugin.library.paths"));
 
     let mut broken = sasl_ssl(SaslMechanism::Plain, "u", "p");
     let pem = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";
-    broken.tls = Some(Tls {
-        ca_pem: Some(pem.into()),
-        client: None,
-    });
+    broken.tls = Some(Tls { ca_pem: Some(pem.into()), client: None });
     let error = Cluster::connect(&broken, DEADLINE).await.unwrap_err();
     assert!(matches!(&error, KafkaError::Config(_)), "{error}");
     assert!(!format!("{error} {error:?}").contains("c2VjcmV0"), "{error}");

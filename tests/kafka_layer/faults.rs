@@ -50,11 +50,7 @@ async fn a_coordinator_that_keeps_moving_is_told() {
 async fn a_commit_to_a_moved_coordinator_is_sent_again() {
     let (mock, cluster) = mock(3).await;
     mock.request_errors(RDKafkaApiKey::OffsetCommit, &[NOT_COORDINATOR]);
-    let offsets = [appmigration::kafka::CommitOffset {
-        partition: at("t", 0),
-        offset: 5,
-        metadata: vec![],
-    }];
+    let offsets = [appmigration::kafka::CommitOffset { partition: at("t", 0), offset: 5, metadata: vec![] }];
     let results = cluster.commit("g", &offsets).await.unwrap();
     assert_eq!(results[&at("t", 0)], Ok(()));
     // The mock lists no offsets unless asked for partitions by name.
@@ -82,10 +78,7 @@ async fn a_moved_leader_is_asked_again() {
     let (mock, cluster) = mock(3).await;
     let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
     mock.request_errors(RDKafkaApiKey::ListOffsets, &[moved]);
-    assert_eq!(
-        cluster.high_watermarks(&[at("t", 0)]).await.unwrap()[&at("t", 0)],
-        0
-    );
+    assert_eq!(cluster.high_watermarks(&[at("t", 0)]).await.unwrap()[&at("t", 0)], 0);
 }
 
 #[tokio::test]
@@ -113,49 +106,29 @@ async fn a_cluster_that_is_gone_is_told_before_the_deadline() {
     let started = Instant::now();
     let error = cluster.current_id().await.unwrap_err();
     assert!(matches!(error, KafkaError::Unreachable { .. }), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     // The same, when it was known to be gone.
     let started = Instant::now();
     let error = cluster.topics().await.unwrap_err();
     assert!(matches!(error, KafkaError::Unreachable { .. }), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn slow_is_not_broken() {
     let (mock, cluster) = mock(1).await;
-    mock.broker_round_trip_time(1, Duration::from_millis(700))
-        .unwrap();
+    mock.broker_round_trip_time(1, Duration::from_millis(700)).unwrap();
     cluster.current_id().await.unwrap();
     let started = Instant::now();
-    let error = cluster
-        .with_deadline(Duration::from_millis(300))
-        .current_id()
-        .await
-        .unwrap_err();
+    let error = cluster.with_deadline(Duration::from_millis(300)).current_id().await.unwrap_err();
     assert!(matches!(error, KafkaError::Timeout { .. }), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 /// The target's broker, since the other tests read from the source's.
 fn broker(action: &str) {
     let stack = crate::support::from_stack("STACK");
-    let done = std::process::Command::new(stack)
-        .args(["broker", action, "target"])
-        .output()
-        .unwrap();
+    let done = std::process::Command::new(stack).args(["broker", action, "target"]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
@@ -170,10 +143,7 @@ async fn a_broker_that_restarts_is_found_again() {
     let more = [("bootstrap.servers", target.as_str())];
     let admin: rdkafka::admin::AdminClient<_> = crate::support::client(&more).create().unwrap();
     let new = rdkafka::admin::NewTopic::new(&topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
-    admin
-        .create_topics([&new], &rdkafka::admin::AdminOptions::new())
-        .await
-        .unwrap();
+    admin.create_topics([&new], &rdkafka::admin::AdminOptions::new()).await.unwrap();
     let here = at(&topic, 0);
     crate::support::produce_large(&crate::support::producer(&more), &here, 60_000);
     let (read, seen) = std::sync::mpsc::channel();
@@ -203,11 +173,7 @@ async fn a_broker_that_restarts_is_found_again() {
     let started = Instant::now();
     let error = cluster.current_id().await.unwrap_err();
     assert!(matches!(error, KafkaError::Unreachable { .. }), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(9),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
     broker("start");
     // The coordinator of a broker that has just come back may still be settling: that alone may be tried again.
     let started = Instant::now();

@@ -15,11 +15,7 @@ use crate::support::{
 };
 
 fn offset(topic: &str, partition: i32, offset: i64, metadata: &[u8]) -> CommitOffset {
-    CommitOffset {
-        partition: at(topic, partition),
-        offset,
-        metadata: metadata.to_vec(),
-    }
+    CommitOffset { partition: at(topic, partition), offset, metadata: metadata.to_vec() }
 }
 
 #[tokio::test]
@@ -46,25 +42,15 @@ async fn metadata_survives_byte_for_byte() {
     let committed = cluster.committed(&group).await.unwrap();
     for wanted in &offsets {
         let found = &committed[&wanted.partition];
-        assert_eq!(
-            (found.offset, &found.metadata),
-            (wanted.offset, &wanted.metadata),
-            "{wanted:?}"
-        );
+        assert_eq!((found.offset, &found.metadata), (wanted.offset, &wanted.metadata), "{wanted:?}");
     }
     // What is not UTF-8 is sent as it is; a broker of Apache Kafka decodes it, so it is the broker that
     // replaces it, on the source already, when the application commits.
-    cluster
-        .commit(&group, &[offset(&topic, 2, 7, &[0xff, 0x00, 0xc3, 0x28])])
-        .await
-        .unwrap();
+    cluster.commit(&group, &[offset(&topic, 2, 7, &[0xff, 0x00, 0xc3, 0x28])]).await.unwrap();
     let replaced = &cluster.committed(&group).await.unwrap()[&at(&topic, 2)].metadata;
     assert_eq!(replaced, "\u{fffd}\0\u{fffd}(".as_bytes());
     let described = cluster.group(&group).await.unwrap();
-    assert_eq!(
-        (described.state, described.kind),
-        (GroupState::Empty, GroupKind::Classic)
-    );
+    assert_eq!((described.state, described.kind), (GroupState::Empty, GroupKind::Classic));
     assert!(!described.is_active() && !described.not_found());
 }
 
@@ -72,10 +58,7 @@ async fn metadata_survives_byte_for_byte() {
 #[tokio::test]
 async fn a_commit_carries_no_leader_epoch() {
     let (cluster, group, topic) = (source().await, fresh("epoch"), fresh_topic("epoch").await);
-    cluster
-        .commit(&group, &[offset(&topic, 0, 3, b"")])
-        .await
-        .unwrap();
+    cluster.commit(&group, &[offset(&topic, 0, 3, b"")]).await.unwrap();
     let consumer: BaseConsumer = client(&[("group.id", group.as_str())]).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition(&topic, 0);
@@ -98,16 +81,10 @@ async fn failures_are_told_per_partition_and_the_others_are_committed() {
     assert_eq!(results[&offsets[0].partition], Ok(()));
     for unknown in &offsets[1..3] {
         let result = &results[&unknown.partition];
-        assert!(
-            matches!(result, Err(KafkaError::UnknownTopicOrPartition { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(KafkaError::UnknownTopicOrPartition { .. })), "{result:?}");
     }
     let result = &results[&offsets[3].partition];
-    assert!(
-        matches!(result, Err(KafkaError::MetadataTooLarge { bytes: 40_000, .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(KafkaError::MetadataTooLarge { bytes: 40_000, .. })), "{result:?}");
     assert_eq!(cluster.committed(&group).await.unwrap().len(), 1);
 }
 
@@ -116,16 +93,10 @@ async fn metadata_above_the_broker_s_limit_fails_that_partition_only() {
     let (cluster, group, topic) = (source().await, fresh("large"), fresh("large"));
     create_topic(&topic, 2).await;
     // offset.metadata.max.bytes is 4096 by default.
-    let offsets = [
-        offset(&topic, 0, 1, &[b'x'; 5_000]),
-        offset(&topic, 1, 1, &[b'x'; 4_000]),
-    ];
+    let offsets = [offset(&topic, 0, 1, &[b'x'; 5_000]), offset(&topic, 1, 1, &[b'x'; 4_000])];
     let results = cluster.commit(&group, &offsets).await.unwrap();
     let large = &results[&at(&topic, 0)];
-    assert!(
-        matches!(large, Err(KafkaError::MetadataTooLarge { bytes: 5_000, .. })),
-        "{large:?}"
-    );
+    assert!(matches!(large, Err(KafkaError::MetadataTooLarge { bytes: 5_000, .. })), "{large:?}");
     assert_eq!(results[&at(&topic, 1)], Ok(()));
     let text = large.as_ref().unwrap_err().to_string();
     assert!(text.contains("offset.metadata.max.bytes"), "{text}");
@@ -137,27 +108,17 @@ async fn refuses_a_live_group(more: &[(&str, &str)], kind: GroupKind) {
     let member = Member::join(&group, &topic, more);
     let described = eventually("a described assignment", || async {
         let described = cluster.group(&group).await.unwrap();
-        (described
-            .members
-            .first()
-            .is_some_and(|member| member.assignment.len() == 2))
-        .then_some(described)
+        (described.members.first().is_some_and(|member| member.assignment.len() == 2)).then_some(described)
     })
     .await;
     assert!(described.is_active());
     assert_eq!(described.kind, kind);
     let one = &described.members[0];
     assert_eq!(one.client_id, "the-app");
-    assert!(
-        !one.member_id.is_empty() && one.host.contains("127.0.0.1"),
-        "{one:?}"
-    );
+    assert!(!one.member_id.is_empty() && one.host.contains("127.0.0.1"), "{one:?}");
     assert_eq!(one.assignment, [at(&topic, 0), at(&topic, 1)]);
 
-    let error = cluster
-        .commit(&group, &[offset(&topic, 0, 1, b"")])
-        .await
-        .unwrap_err();
+    let error = cluster.commit(&group, &[offset(&topic, 0, 1, b"")]).await.unwrap_err();
     assert!(matches!(error, KafkaError::GroupActive { .. }), "{error}");
     assert!(cluster.committed(&group).await.unwrap().is_empty());
 
@@ -167,10 +128,7 @@ async fn refuses_a_live_group(more: &[(&str, &str)], kind: GroupKind) {
         (!described.is_active()).then_some(())
     })
     .await;
-    let results = cluster
-        .commit(&group, &[offset(&topic, 0, 1, b"")])
-        .await
-        .unwrap();
+    let results = cluster.commit(&group, &[offset(&topic, 0, 1, b"")]).await.unwrap();
     assert_eq!(results[&at(&topic, 0)], Ok(()));
 }
 
@@ -200,35 +158,23 @@ async fn a_static_member_shows_its_instance_id() {
 async fn offsets_that_a_transaction_holds_are_not_read() {
     let (cluster, group, topic) = (source().await, fresh("pending"), fresh("pending"));
     create_topic(&topic, 2).await;
-    cluster
-        .commit(&group, &[offset(&topic, 0, 1, b""), offset(&topic, 1, 1, b"")])
-        .await
-        .unwrap();
+    cluster.commit(&group, &[offset(&topic, 0, 1, b""), offset(&topic, 1, 1, b"")]).await.unwrap();
 
     let consumer: BaseConsumer = client(&[("group.id", group.as_str())]).create().unwrap();
     let producer = transactional(&fresh("txn"));
     producer.begin_transaction().unwrap();
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset(&topic, 1, Offset::Offset(8))
-        .unwrap();
+    offsets.add_partition_offset(&topic, 1, Offset::Offset(8)).unwrap();
     let group_metadata = consumer.group_metadata().unwrap();
-    producer
-        .send_offsets_to_transaction(&offsets, &group_metadata, DEADLINE)
-        .unwrap();
+    producer.send_offsets_to_transaction(&offsets, &group_metadata, DEADLINE).unwrap();
 
     let error = cluster.committed(&group).await.unwrap_err();
     assert!(error.is_retriable());
-    let KafkaError::UnstableOffsets { partitions, .. } = &error else {
-        panic!("{error}")
-    };
+    let KafkaError::UnstableOffsets { partitions, .. } = &error else { panic!("{error}") };
     assert_eq!(partitions, &[at(&topic, 1)]);
 
     producer.commit_transaction(DEADLINE).unwrap();
-    let committed = eventually("stable offsets", || async {
-        cluster.committed(&group).await.ok()
-    })
-    .await;
+    let committed = eventually("stable offsets", || async { cluster.committed(&group).await.ok() }).await;
     assert_eq!(committed[&at(&topic, 1)].offset, 8);
     assert_eq!(committed[&at(&topic, 0)].offset, 1);
 }
@@ -255,29 +201,17 @@ async fn thousands_of_partitions_are_committed_and_read() {
     let cluster: Cluster = cluster.with_deadline(Duration::from_mins(1));
     eventually("all leaders", || async {
         let all: Vec<_> = (0..1_000).map(|partition| at(&topic, partition)).collect();
-        cluster
-            .log_starts(&all)
-            .await
-            .ok()
-            .filter(|starts| starts.len() == 1_000)
+        cluster.log_starts(&all).await.ok().filter(|starts| starts.len() == 1_000)
     })
     .await;
-    let offsets: Vec<_> = (0..1_000)
-        .map(|partition| offset(&topic, partition, i64::from(partition), &[b'm'; 400]))
-        .collect();
+    let offsets: Vec<_> =
+        (0..1_000).map(|partition| offset(&topic, partition, i64::from(partition), &[b'm'; 400])).collect();
     let results = cluster.commit(&group, &offsets).await.unwrap();
     assert_eq!(results.len(), 1_000);
     assert!(results.values().all(Result::is_ok));
     let committed = cluster.committed(&group).await.unwrap();
     assert_eq!(committed.len(), 1_000);
-    assert!(
-        committed
-            .iter()
-            .all(|(at, found)| found.offset == i64::from(at.partition))
-    );
+    assert!(committed.iter().all(|(at, found)| found.offset == i64::from(at.partition)));
     let admin = crate::support::admin();
-    admin
-        .delete_topics(&[&topic], &rdkafka::admin::AdminOptions::new())
-        .await
-        .unwrap();
+    admin.delete_topics(&[&topic], &rdkafka::admin::AdminOptions::new()).await.unwrap();
 }

@@ -34,20 +34,14 @@ async fn deleted_records_move_the_start() {
     let here = at(&topic, 0);
     produce(&producer(&[]), &here, 0..10);
     delete_records(&here, 4).await;
-    assert_eq!(
-        cluster.log_starts(std::slice::from_ref(&here)).await.unwrap()[&here],
-        4
-    );
+    assert_eq!(cluster.log_starts(std::slice::from_ref(&here)).await.unwrap()[&here], 4);
 }
 
 #[tokio::test]
 async fn a_partition_that_does_not_exist_is_named() {
     let (cluster, topic) = (source().await, fresh_topic("one").await);
     for missing in [at(&topic, 5), at(&fresh("absent"), 0)] {
-        let error = cluster
-            .log_starts(&[at(&topic, 0), missing.clone()])
-            .await
-            .unwrap_err();
+        let error = cluster.log_starts(&[at(&topic, 0), missing.clone()]).await.unwrap_err();
         assert!(error.to_string().contains(&missing.to_string()), "{error}");
     }
     assert!(cluster.log_starts(&[]).await.unwrap().is_empty());
@@ -58,27 +52,14 @@ async fn a_recreated_topic_has_another_id() {
     let (cluster, topic) = (source().await, fresh_topic("again").await);
     let names = [topic.clone()];
     let before = cluster.describe_topics(&names).await.unwrap()[&topic].id.clone();
-    admin()
-        .delete_topics(&[&topic], &AdminOptions::new())
-        .await
-        .unwrap();
+    admin().delete_topics(&[&topic], &AdminOptions::new()).await.unwrap();
     eventually("the topic gone", || async {
-        cluster
-            .describe_topics(&names)
-            .await
-            .unwrap()
-            .is_empty()
-            .then_some(())
+        cluster.describe_topics(&names).await.unwrap().is_empty().then_some(())
     })
     .await;
     create_topic(&topic, 2).await;
     let after = eventually("the topic back", || async {
-        cluster
-            .describe_topics(&names)
-            .await
-            .unwrap()
-            .get(&topic)
-            .cloned()
+        cluster.describe_topics(&names).await.unwrap().get(&topic).cloned()
     })
     .await;
     assert_ne!(before, after.id);

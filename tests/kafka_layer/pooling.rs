@@ -32,16 +32,8 @@ async fn many_who_ask_share_one_connect_and_one_failure() {
     let dead = ConnectionConfig::plaintext(free.to_string());
     let started = Instant::now();
     let errors = join_all((0..50).map(|_| pool.get(&dead))).await;
-    assert!(
-        errors
-            .iter()
-            .all(|error| matches!(error, Err(KafkaError::Unreachable { .. })))
-    );
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(errors.iter().all(|error| matches!(error, Err(KafkaError::Unreachable { .. }))));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(pool.len(), 1, "a failure is not kept");
 }
 
@@ -78,18 +70,12 @@ async fn a_first_who_gives_up_takes_nobody_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_client_takes_its_threads_along() {
     let clusters = join_all((0..30).map(|_| async {
-        appmigration::kafka::Cluster::connect(&plaintext(), Duration::from_secs(20))
-            .await
-            .unwrap()
+        appmigration::kafka::Cluster::connect(&plaintext(), Duration::from_secs(20)).await.unwrap()
     }))
     .await;
     assert!(polled() >= 30);
     let started = Instant::now();
     drop(clusters);
-    assert!(
-        started.elapsed() < Duration::from_millis(50),
-        "closing blocked: {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_millis(50), "closing blocked: {:?}", started.elapsed());
     eventually("threads gone", || async { (polled() < 30).then_some(()) }).await;
 }

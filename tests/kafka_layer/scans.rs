@@ -37,10 +37,7 @@ async fn with_transactions() -> appmigration::TopicPartition {
 async fn gives_committed_records_only_and_ends_in_a_marker() {
     let (cluster, here) = (source().await, with_transactions().await);
     let end = eventually("the last marker", || async {
-        let end = cluster
-            .last_stable_offsets(std::slice::from_ref(&here))
-            .await
-            .unwrap()[&here];
+        let end = cluster.last_stable_offsets(std::slice::from_ref(&here)).await.unwrap()[&here];
         (end == 29).then_some(end)
     })
     .await;
@@ -50,36 +47,16 @@ async fn gives_committed_records_only_and_ends_in_a_marker() {
     let expected: Vec<_> = (0..15).chain(22..24).collect();
     assert_eq!(offsets, expected);
     assert!(given.iter().all(|(_, offset, key)| *key == format!("k{offset}")));
-    assert_eq!(
-        (stats.records, stats.stopped, stats.truncated.len()),
-        (17, false, 0)
-    );
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+    assert_eq!((stats.records, stats.stopped, stats.truncated.len()), (17, false, 0));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 
     // Each pair of ends gives what lies between, wherever they fall: records, markers, aborted ones.
-    for (from, to) in [
-        (0, 1),
-        (3, 7),
-        (9, 11),
-        (14, 16),
-        (15, 17),
-        (16, 22),
-        (17, 23),
-        (23, 29),
-        (25, 29),
-        (28, 29),
-    ] {
+    for (from, to) in
+        [(0, 1), (3, 7), (9, 11), (14, 16), (15, 17), (16, 22), (17, 23), (23, 29), (25, 29), (28, 29)]
+    {
         let (given, _) = scan(&cluster, vec![range(&here, from, to)]).await.unwrap();
         let offsets: Vec<_> = given.iter().map(|(_, offset, _)| *offset).collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .copied()
-            .filter(|o| (from..to).contains(o))
-            .collect();
+        let expected: Vec<_> = expected.iter().copied().filter(|o| (from..to).contains(o)).collect();
         assert_eq!(offsets, expected, "{from}..{to}");
     }
 }
@@ -105,16 +82,11 @@ async fn many_partitions_each_in_order_each_to_its_own_end() {
     for partition in 0..20 {
         produce(&writer, &at(&topic, partition), 0..500);
     }
-    let ranges: Vec<_> = (0..20)
-        .map(|p| range(&at(&topic, p), i64::from(p) * 10, 500 - i64::from(p) * 10))
-        .collect();
+    let ranges: Vec<_> =
+        (0..20).map(|p| range(&at(&topic, p), i64::from(p) * 10, 500 - i64::from(p) * 10)).collect();
     let (given, stats) = scan(&cluster, ranges).await.unwrap();
     for partition in 0..20 {
-        let offsets: Vec<_> = given
-            .iter()
-            .filter(|(p, ..)| *p == partition)
-            .map(|(_, o, _)| *o)
-            .collect();
+        let offsets: Vec<_> = given.iter().filter(|(p, ..)| *p == partition).map(|(_, o, _)| *o).collect();
         let expected: Vec<_> = (i64::from(partition) * 10..500 - i64::from(partition) * 10).collect();
         assert_eq!(offsets, expected, "partition {partition}");
     }
@@ -129,11 +101,7 @@ async fn several_topics_are_told_apart() {
     produce(&producer(&[]), &two, 0..20);
     let counts = Arc::new(Mutex::new(std::collections::BTreeMap::new()));
     let sink = Arc::clone(&counts);
-    let ranges = vec![
-        range(&one, 0, 30),
-        range(&two, 5, 20),
-        range(&at("absent-and-empty", 0), 7, 7),
-    ];
+    let ranges = vec![range(&one, 0, 30), range(&two, 5, 20), range(&at("absent-and-empty", 0), 7, 7)];
     cluster
         .scan(ranges, HeaderNames::default(), DEADLINE, move |at, _| {
             *sink.lock().unwrap().entry(at.clone()).or_insert(0) += 1;
@@ -155,13 +123,7 @@ async fn a_log_that_begins_later_is_read_from_its_start_and_says_so() {
     delete_records(&at(&topic, 1), 10).await;
     let ranges = (0..3).map(|p| range(&at(&topic, p), 1, 10)).collect();
     let (given, stats) = scan(&cluster, ranges).await.unwrap();
-    let of = |p| {
-        given
-            .iter()
-            .filter(|(at, ..)| *at == p)
-            .map(|(_, o, _)| *o)
-            .collect::<Vec<_>>()
-    };
+    let of = |p| given.iter().filter(|(at, ..)| *at == p).map(|(_, o, _)| *o).collect::<Vec<_>>();
     assert_eq!(of(0), (4..10).collect::<Vec<_>>());
     assert_eq!(of(1), Vec::<i64>::new());
     assert_eq!(of(2), (1..10).collect::<Vec<_>>());
@@ -201,10 +163,7 @@ async fn a_log_start_that_moves_under_the_scan_is_followed() {
     let given = given.lock().unwrap();
     assert!(given.is_sorted_by(|a, b| a < b), "out of order or twice");
     let fetched = given.iter().filter(|offset| **offset < start).count();
-    assert_eq!(
-        given[..fetched],
-        (0..i64::try_from(fetched).unwrap()).collect::<Vec<_>>()
-    );
+    assert_eq!(given[..fetched], (0..i64::try_from(fetched).unwrap()).collect::<Vec<_>>());
     assert_eq!(given[fetched..], (start..count).collect::<Vec<_>>());
     assert!(fetched < 50_000, "{fetched} were buffered: memory is not bounded");
 }
@@ -217,9 +176,7 @@ async fn beyond_the_end_is_an_error_and_never_a_jump() {
     // From above the end: out of range. To above the end: the log never gets there.
     for (from, to) in [(11, 20), (0, 20), (10, 12)] {
         let error = scan(&cluster, vec![range(&here, from, to)]).await.unwrap_err();
-        let KafkaError::OffsetOutOfRange { partition, .. } = &error else {
-            panic!("{from}..{to}: {error}")
-        };
+        let KafkaError::OffsetOutOfRange { partition, .. } = &error else { panic!("{from}..{to}: {error}") };
         assert_eq!(*partition, here);
     }
 }
@@ -242,14 +199,9 @@ async fn a_log_that_grows_to_the_end_in_time_is_no_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_does_not_exist_is_an_error() {
     let cluster = source().await;
-    let error = scan(&cluster, vec![range(&at(&fresh("absent"), 0), 0, 1)])
-        .await
-        .unwrap_err();
+    let error = scan(&cluster, vec![range(&at(&fresh("absent"), 0), 0, 1)]).await.unwrap_err();
     assert!(
-        matches!(
-            error,
-            KafkaError::UnknownTopicOrPartition { .. } | KafkaError::Timeout { .. }
-        ),
+        matches!(error, KafkaError::UnknownTopicOrPartition { .. } | KafkaError::Timeout { .. }),
         "{error}"
     );
 }
@@ -316,18 +268,9 @@ async fn the_receiver_may_stop_it() {
     let here = at(&topic, 0);
     produce(&producer(&[]), &here, 0..100);
     let stats = cluster
-        .scan(
-            vec![range(&here, 0, 100)],
-            HeaderNames::default(),
-            DEADLINE,
-            |_, record| {
-                if record.offset == 9 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            },
-        )
+        .scan(vec![range(&here, 0, 100)], HeaderNames::default(), DEADLINE, |_, record| {
+            if record.offset == 9 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
         .await
         .unwrap();
     assert!(stats.stopped);
@@ -341,30 +284,17 @@ async fn dropping_the_future_ends_it() {
     produce(&producer(&[]), &here, 0..1_000);
     let alive = Arc::new(AtomicU64::new(0));
     let inside = Arc::clone(&alive);
-    let reading = cluster.scan(
-        vec![range(&here, 0, 1_000)],
-        HeaderNames::default(),
-        DEADLINE,
-        move |_, _| {
+    let reading =
+        cluster.scan(vec![range(&here, 0, 1_000)], HeaderNames::default(), DEADLINE, move |_, _| {
             inside.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(20));
             ControlFlow::Continue(())
-        },
-    );
-    tokio::time::timeout(Duration::from_secs(2), reading)
-        .await
-        .expect_err("it takes 20 s");
+        });
+    tokio::time::timeout(Duration::from_secs(2), reading).await.expect_err("it takes 20 s");
     assert!(alive.load(Ordering::Relaxed) > 0);
     let dropped = Instant::now();
-    eventually("the closure dropped", || async {
-        (Arc::strong_count(&alive) == 1).then_some(())
-    })
-    .await;
-    assert!(
-        dropped.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        dropped.elapsed()
-    );
+    eventually("the closure dropped", || async { (Arc::strong_count(&alive) == 1).then_some(()) }).await;
+    assert!(dropped.elapsed() < Duration::from_secs(1), "{:?}", dropped.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,12 +303,7 @@ async fn a_receiver_that_panics_is_an_error_not_a_hang() {
     let here = at(&topic, 0);
     produce(&producer(&[]), &here, 0..1);
     let error = cluster
-        .scan(
-            vec![range(&here, 0, 1)],
-            HeaderNames::default(),
-            DEADLINE,
-            |_, _| panic!("on purpose"),
-        )
+        .scan(vec![range(&here, 0, 1)], HeaderNames::default(), DEADLINE, |_, _| panic!("on purpose"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("ended early"), "{error}");
@@ -387,8 +312,6 @@ async fn a_receiver_that_panics_is_an_error_not_a_hang() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_of_nothing_opens_nothing() {
     let cluster = source().await;
-    let nothing = cluster.scan(vec![], HeaderNames::default(), DEADLINE, |_, _| {
-        ControlFlow::Continue(())
-    });
+    let nothing = cluster.scan(vec![], HeaderNames::default(), DEADLINE, |_, _| ControlFlow::Continue(()));
     assert_eq!(nothing.await.unwrap().records, 0);
 }

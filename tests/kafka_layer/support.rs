@@ -44,28 +44,18 @@ pub fn plaintext() -> ConnectionConfig {
 }
 
 pub fn tls(ca: &str) -> Tls {
-    Tls {
-        ca_pem: Some(pki(ca)),
-        client: None,
-    }
+    Tls { ca_pem: Some(pki(ca)), client: None }
 }
 
 pub fn client_identity() -> ClientIdentity {
-    ClientIdentity {
-        certificate_pem: pki("client.crt"),
-        private_key_pem: pki("client.key"),
-    }
+    ClientIdentity { certificate_pem: pki("client.crt"), private_key_pem: pki("client.key") }
 }
 
 pub fn sasl_ssl(mechanism: SaslMechanism, username: &str, password: &str) -> ConnectionConfig {
     ConnectionConfig {
         bootstrap_servers: from_stack("SOURCE_SASL_SSL"),
         tls: Some(tls("ca.crt")),
-        sasl: Some(Sasl {
-            mechanism,
-            username: username.into(),
-            password: password.into(),
-        }),
+        sasl: Some(Sasl { mechanism, username: username.into(), password: password.into() }),
         properties: BTreeMap::new(),
     }
 }
@@ -112,10 +102,7 @@ pub async fn create_topic_with(topic: &str, partitions: i32, settings: &[(&str, 
     // The controller has it; the broker shows it, with leaders, a moment later.
     let cluster = source().await;
     let all: Vec<_> = (0..partitions).map(|partition| at(topic, partition)).collect();
-    eventually("the new topic's leaders", || async {
-        cluster.log_starts(&all).await.ok()
-    })
-    .await;
+    eventually("the new topic's leaders", || async { cluster.log_starts(&all).await.ok() }).await;
 }
 
 /// A topic with one partition.
@@ -133,10 +120,7 @@ pub fn producer(more: &[(&str, &str)]) -> BaseProducer {
 pub fn produce(producer: &BaseProducer, to: &TopicPartition, keys: std::ops::Range<i64>) {
     for number in keys {
         let key = format!("k{number}");
-        let mut record = BaseRecord::to(&to.topic)
-            .partition(to.partition)
-            .key(&key)
-            .payload("value");
+        let mut record = BaseRecord::to(&to.topic).partition(to.partition).key(&key).payload("value");
         while let Err((_, back)) = producer.send(record) {
             record = back;
             producer.poll(Duration::from_millis(1));
@@ -149,9 +133,7 @@ pub fn produce(producer: &BaseProducer, to: &TopicPartition, keys: std::ops::Ran
 pub fn produce_large(producer: &BaseProducer, to: &TopicPartition, count: i64) {
     let payload = [b'x'; 1_000];
     for _ in 0..count {
-        let mut record = BaseRecord::<(), _>::to(&to.topic)
-            .partition(to.partition)
-            .payload(&payload[..]);
+        let mut record = BaseRecord::<(), _>::to(&to.topic).partition(to.partition).payload(&payload[..]);
         while let Err((_, back)) = producer.send(record) {
             record = back;
             producer.poll(Duration::from_millis(1));
@@ -179,13 +161,8 @@ pub fn transaction(producer: &BaseProducer, to: &TopicPartition, keys: std::ops:
 
 pub async fn delete_records(of: &TopicPartition, before: i64) {
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset(&of.topic, of.partition, Offset::Offset(before))
-        .unwrap();
-    admin()
-        .delete_records(&offsets, &AdminOptions::new())
-        .await
-        .unwrap();
+    offsets.add_partition_offset(&of.topic, of.partition, Offset::Offset(before)).unwrap();
+    admin().delete_records(&offsets, &AdminOptions::new()).await.unwrap();
 }
 
 /// A member of a group, polled on a thread of its own until dropped.
@@ -197,11 +174,8 @@ pub struct Member {
 impl Member {
     /// Joins and waits for an assignment.
     pub fn join(group: &str, topic: &str, more: &[(&str, &str)]) -> Self {
-        let consumer: BaseConsumer = client(more)
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .create()
-            .unwrap();
+        let consumer: BaseConsumer =
+            client(more).set("group.id", group).set("enable.auto.commit", "false").create().unwrap();
         consumer.subscribe(&[topic]).unwrap();
         let started = Instant::now();
         while consumer.assignment().unwrap().count() == 0 {
@@ -215,10 +189,7 @@ impl Member {
                 let _ = consumer.poll(Duration::from_millis(50));
             }
         });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
+        Self { stop, thread: Some(thread) }
     }
 }
 
@@ -236,29 +207,18 @@ pub async fn scan(cluster: &Cluster, ranges: Vec<ScanRange>) -> Result<(Given, S
     let given = Arc::new(Mutex::new(Given::new()));
     let sink = Arc::clone(&given);
     let stats = cluster
-        .scan(
-            ranges,
-            HeaderNames::default(),
-            Duration::from_secs(5),
-            move |partition, record| {
-                let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-                sink.lock()
-                    .unwrap()
-                    .push((partition.partition, record.offset, key));
-                ControlFlow::Continue(())
-            },
-        )
+        .scan(ranges, HeaderNames::default(), Duration::from_secs(5), move |partition, record| {
+            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            sink.lock().unwrap().push((partition.partition, record.offset, key));
+            ControlFlow::Continue(())
+        })
         .await?;
     let given = std::mem::take(&mut *given.lock().unwrap());
     Ok((given, stats))
 }
 
 pub fn range(of: &TopicPartition, from: i64, to: i64) -> ScanRange {
-    ScanRange {
-        partition: of.clone(),
-        from,
-        to,
-    }
+    ScanRange { partition: of.clone(), from, to }
 }
 
 /// Waits until `check` gives something; long, since a busy machine creates partitions slowly.
@@ -268,11 +228,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check:
         if let Some(found) = check().await {
             return found;
         }
-        assert!(
-            started.elapsed() < 3 * DEADLINE,
-            "{what}: not within {:?}",
-            3 * DEADLINE
-        );
+        assert!(started.elapsed() < 3 * DEADLINE, "{what}: not within {:?}", 3 * DEADLINE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

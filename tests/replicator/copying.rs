@@ -35,13 +35,7 @@ fn records_arrive_whole_with_their_own_headers_first() {
     let _replicator = Replicator::start(&manifest(&group, &topic, ""));
     source().wait_position_at_end(&group, &topic);
     let (originals, copies) = (source().read_all(&topic), target().read_all(&topic));
-    assert_eq!(
-        assert_complete(&originals, &copies),
-        Repeats {
-            rewinds: 0,
-            records: 0
-        }
-    );
+    assert_eq!(assert_complete(&originals, &copies), Repeats { rewinds: 0, records: 0 });
     assert_eq!(copies.len(), 4);
     assert_eq!(copies[0].headers[..own.len()], own);
     let ours: Vec<(String, String)> = copies[0].headers[own.len()..]
@@ -49,20 +43,10 @@ fn records_arrive_whole_with_their_own_headers_first() {
         .map(|(key, value)| (key.clone(), value.clone().unwrap()))
         .map(|(key, value)| (String::from_utf8(key).unwrap(), String::from_utf8(value).unwrap()))
         .collect();
-    let expected = [
-        ("k2k_topic", topic.as_str()),
-        ("k2k_partition", "1"),
-        ("k2k_offset", "0"),
-    ];
-    assert_eq!(
-        ours,
-        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
-    );
+    let expected = [("k2k_topic", topic.as_str()), ("k2k_partition", "1"), ("k2k_offset", "0")];
+    assert_eq!(ours, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     assert_eq!(copies[1].value, None);
-    assert_eq!(
-        (&copies[2].key, copies[2].value.as_deref()),
-        (&None, Some(&b""[..]))
-    );
+    assert_eq!((&copies[2].key, copies[2].value.as_deref()), (&None, Some(&b""[..])));
     assert_eq!(copies[3].timestamp, originals[3].timestamp);
 }
 
@@ -89,10 +73,8 @@ fn aborted_records_are_not_copied_and_the_position_passes_the_markers() {
     assert_eq!(source().committed(&group, &topic)[&0], 9);
     let copies = target().read_all(&topic);
     assert_complete(&source().read_all(&topic), &copies);
-    let values: Vec<_> = copies
-        .iter()
-        .map(|copy| String::from_utf8(copy.value.clone().unwrap()).unwrap())
-        .collect();
+    let values: Vec<_> =
+        copies.iter().map(|copy| String::from_utf8(copy.value.clone().unwrap()).unwrap()).collect();
     assert_eq!(values, ["0", "1", "2", "3"]);
 
     // An open transaction holds the position; an aborted one lets it pass, though nothing was copied.
@@ -114,10 +96,8 @@ fn timestamps_are_the_copy_s_own_where_they_are_not_kept() {
     raw::send(&producer, &topic, 0, (None, Some(b"x")), 1_000, &[]);
     producer.flush(DEADLINE).unwrap();
     let group = unique("g");
-    let text = manifest(&group, &topic, "").replace(
-        "features: {",
-        "features: { keepRecordCreationTimestamp: Disabled,",
-    );
+    let text = manifest(&group, &topic, "")
+        .replace("features: {", "features: { keepRecordCreationTimestamp: Disabled,");
     let _replicator = Replicator::start(&text);
     source().wait_position_at_end(&group, &topic);
     assert!(target().read_all(&topic)[0].timestamp.unwrap() > 1_700_000_000_000);
@@ -145,10 +125,7 @@ fn a_route_renames_and_the_partitioner_puts_keys_where_their_producers_would() {
     put(&producer, &expected, -1, 0, 100);
     producer.flush(DEADLINE).unwrap();
     let placed = |records: Vec<raw::Record>| {
-        let mut placed: Vec<_> = records
-            .into_iter()
-            .map(|record| (record.key, record.partition))
-            .collect();
+        let mut placed: Vec<_> = records.into_iter().map(|record| (record.key, record.partition)).collect();
         placed.sort();
         placed
     };
@@ -162,9 +139,8 @@ fn binary_headers_and_names_are_as_the_spec_says() {
     source().create(&topic, 1, &[]);
     source().fill(&topic, 0, 0, 1);
     let group = unique("g");
-    let text = manifest(&group, &topic, "")
-        .replace("topic: Enabled", "pipeline: Enabled, topic: Enabled")
-        .replace(
+    let text =
+        manifest(&group, &topic, "").replace("topic: Enabled", "pipeline: Enabled, topic: Enabled").replace(
             "  replication:",
             "  pipelineName: p1\n  tracing: { encoding: Int64BE, headers: { offset: o } }\n  replication:",
         );

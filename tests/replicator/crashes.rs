@@ -27,9 +27,7 @@ fn copied(topic: &str) -> i64 {
     if target().partitions(topic) == 0 {
         return 0;
     }
-    (0..PARTITIONS)
-        .map(|partition| target().end(topic, partition))
-        .sum()
+    (0..PARTITIONS).map(|partition| target().end(topic, partition)).sum()
 }
 
 #[test]
@@ -67,17 +65,10 @@ fn sigterm_in_the_midst_is_clean_and_repeats_nothing() {
     let replicator = Replicator::start(&text);
     wait_for("some copies", || (copied(&topic) > 20_000).then_some(()));
     let (status, took, log) = replicator.terminate();
-    assert!(
-        status.success() && took < Duration::from_secs(8),
-        "{status} after {took:?}:\n{log}"
-    );
+    assert!(status.success() && took < Duration::from_secs(8), "{status} after {took:?}:\n{log}");
     assert!(log.contains("stopped"), "{log}");
     let committed: i64 = source().committed(&group, &topic).values().sum();
-    assert_eq!(
-        committed,
-        copied(&topic),
-        "everything that was copied is committed"
-    );
+    assert_eq!(committed, copied(&topic), "everything that was copied is committed");
     let _replicator = Replicator::start(&text);
     source().wait_position_at_end(&group, &topic);
     let repeats = assert_complete(&source().read_all(&topic), &target().read_all(&topic));
@@ -101,10 +92,7 @@ impl Drop for Down {
 }
 
 fn broker(action: &str, cluster: &str) {
-    let status = Command::new(env("STACK"))
-        .args(["broker", action, cluster])
-        .status()
-        .unwrap();
+    let status = Command::new(env("STACK")).args(["broker", action, cluster]).status().unwrap();
     assert!(status.success(), "{action} {cluster}");
 }
 
@@ -155,10 +143,7 @@ fn sigterm_while_the_target_is_away_ends_within_seconds() {
     std::thread::sleep(Duration::from_secs(2));
     let (status, took, log) = replicator.terminate();
     drop(down);
-    assert!(
-        status.success() && took < Duration::from_secs(12),
-        "{status} after {took:?}:\n{log}"
-    );
+    assert!(status.success() && took < Duration::from_secs(12), "{status} after {took:?}:\n{log}");
     assert!(log.contains("not sent yet"), "{log}");
     let _replicator = Replicator::start(&text);
     source().wait_position_at_end(&group, &topic);

@@ -34,24 +34,14 @@ pub struct Record {
 impl Record {
     /// The last header of this name, as text.
     pub fn header(&self, name: &str) -> Option<String> {
-        let found = self
-            .headers
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name.as_bytes())?;
-        found
-            .1
-            .as_ref()
-            .map(|value| String::from_utf8_lossy(value).into_owned())
+        let found = self.headers.iter().rev().find(|(key, _)| key == name.as_bytes())?;
+        found.1.as_ref().map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     /// The origin that our headers tell: partition and offset.
     pub fn origin(&self) -> (i32, i64) {
         let number = |name: &str| self.header(name).unwrap_or_else(|| panic!("no {name}: {self:?}"));
-        (
-            number("k2k_partition").parse().unwrap(),
-            number("k2k_offset").parse().unwrap(),
-        )
+        (number("k2k_partition").parse().unwrap(), number("k2k_offset").parse().unwrap())
     }
 }
 
@@ -69,9 +59,7 @@ pub fn send(
     unsafe {
         let list = sys::rd_kafka_headers_new(headers.len());
         for (key, value) in headers {
-            let (bytes, len) = value
-                .as_ref()
-                .map_or((null(), 0), |v| (v.as_ptr().cast::<c_void>(), v.len()));
+            let (bytes, len) = value.as_ref().map_or((null(), 0), |v| (v.as_ptr().cast::<c_void>(), v.len()));
             sys::rd_kafka_header_add(
                 list,
                 key.as_ptr().cast(),

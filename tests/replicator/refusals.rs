@@ -12,10 +12,8 @@ fn refused(text: &str, env: &[(&str, &str)]) -> String {
 
 /// The source over TLS and SASL, as this user.
 fn secured(group: &str, topic: &str) -> String {
-    let plain = format!(
-        "source: {{ bootstrapServers: \"{}\", consumerGroup: {group} }}",
-        env("SOURCE_BOOTSTRAP")
-    );
+    let plain =
+        format!("source: {{ bootstrapServers: \"{}\", consumerGroup: {group} }}", env("SOURCE_BOOTSTRAP"));
     let secured = format!(
         "source:\n    bootstrapServers: \"{}\"\n    consumerGroup: {group}\n    \
          tls: {{ enabled: true, caSecretRef: {{ name: eu-ca, key: ca.crt }} }}\n    \
@@ -40,15 +38,9 @@ fn secrets_from_the_environment_open_a_secured_cluster() {
     let group = unique("g");
     let secrets = [
         ("APPMIGRATION_SECRET_EU_CA_CA_CRT", ca()),
-        (
-            "APPMIGRATION_SECRET_EU_USER_PASSWORD",
-            "migrator-secret\n".to_owned(),
-        ),
+        ("APPMIGRATION_SECRET_EU_USER_PASSWORD", "migrator-secret\n".to_owned()),
     ];
-    let secrets: Vec<(&str, &str)> = secrets
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let _replicator = Replicator::start_with(&secured(&group, &topic), &secrets);
     source().wait_position_at_end(&group, &topic);
     assert_eq!(target().read_all(&topic).len(), 10);
@@ -61,46 +53,28 @@ fn a_wrong_password_is_named_and_not_shown() {
         ("APPMIGRATION_SECRET_EU_CA_CA_CRT", ca()),
         ("APPMIGRATION_SECRET_EU_USER_PASSWORD", "hunter2".to_owned()),
     ];
-    let secrets: Vec<(&str, &str)> = secrets
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let log = refused(&secured("g", "t"), &secrets);
-    assert!(
-        log.contains("refused the credentials") && log.contains(&env("SOURCE_SASL_SSL")),
-        "{log}"
-    );
+    assert!(log.contains("refused the credentials") && log.contains(&env("SOURCE_SASL_SSL")), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[test]
 fn a_missing_secret_names_the_field() {
     let log = refused(&secured("g", "t"), &[]);
-    assert!(
-        log.contains("spec.source.tls.caSecretRef: Secret `eu-ca` was not found"),
-        "{log}"
-    );
+    assert!(log.contains("spec.source.tls.caSecretRef: Secret `eu-ca` was not found"), "{log}");
 }
 
 #[test]
 fn an_unreachable_cluster_is_named() {
-    let log = refused(
-        &manifest("g", "t", "").replace(&env("TARGET_BOOTSTRAP"), "127.0.0.1:1"),
-        &[],
-    );
+    let log = refused(&manifest("g", "t", "").replace(&env("TARGET_BOOTSTRAP"), "127.0.0.1:1"), &[]);
     assert!(log.contains("127.0.0.1:1 is unreachable"), "{log}");
 }
 
 #[test]
 fn a_misspelt_field_is_named() {
-    let log = refused(
-        &manifest("g", "t", "").replace("tracingHeaders", "tracingHeader"),
-        &[],
-    );
-    assert!(
-        log.contains("spec.features.tracingHeader is not a field"),
-        "{log}"
-    );
+    let log = refused(&manifest("g", "t", "").replace("tracingHeaders", "tracingHeader"), &[]);
+    assert!(log.contains("spec.features.tracingHeader is not a field"), "{log}");
 }
 
 #[test]
@@ -143,19 +117,10 @@ fn a_record_too_large_for_the_target_is_named_and_not_passed() {
     rdkafka::producer::Producer::flush(&producer, crate::support::DEADLINE).unwrap();
     let group = unique("g");
     let log = refused(&manifest(&group, &topic, ""), &[]);
-    assert!(
-        log.contains(&format!("{topic}-0 offset 5000 cannot be copied to {topic}")),
-        "{log}"
-    );
-    assert!(
-        log.contains("raise max.message.bytes of the target topic"),
-        "{log}"
-    );
+    assert!(log.contains(&format!("{topic}-0 offset 5000 cannot be copied to {topic}")), "{log}");
+    assert!(log.contains("raise max.message.bytes of the target topic"), "{log}");
     let committed = source().committed(&group, &topic);
-    assert!(
-        committed.get(&0).is_none_or(|position| *position <= 5_000),
-        "{committed:?}"
-    );
+    assert!(committed.get(&0).is_none_or(|position| *position <= 5_000), "{committed:?}");
 }
 
 #[test]
@@ -163,10 +128,7 @@ fn a_batch_that_cannot_be_read_is_named_and_not_passed() {
     let _brokers = brokers();
     let topic = unique("rotten");
     source().create(&topic, 1, &[]);
-    let dir = format!(
-        "{}/kafka/source/data/{topic}-0/00000000000000000000.log",
-        env("STACK_DIR")
-    );
+    let dir = format!("{}/kafka/source/data/{topic}-0/00000000000000000000.log", env("STACK_DIR"));
     // 0..99, 100..199, 200..299: the second is damaged on the disk.
     source().fill(&topic, 0, 0, 100);
     source().fill(&topic, 0, 100, 100);
@@ -178,14 +140,8 @@ fn a_batch_that_cannot_be_read_is_named_and_not_passed() {
 
     let group = unique("g");
     let log = refused(&manifest(&group, &topic, ""), &[]);
-    assert!(
-        log.contains(&format!("{topic}-0 cannot be read at offset ")),
-        "{log}"
-    );
+    assert!(log.contains(&format!("{topic}-0 cannot be read at offset ")), "{log}");
     let committed = source().committed(&group, &topic).get(&0).copied().unwrap_or(0);
     let copied = target().end(&topic, 0);
-    assert!(
-        committed < 200 && copied < 200,
-        "committed {committed}, copied {copied}"
-    );
+    assert!(committed < 200 && copied < 200, "committed {committed}, copied {copied}");
 }

@@ -12,11 +12,7 @@ fn sorted(mut a: Replicator, mut b: Replicator) -> (Replicator, Replicator) {
         };
         (by(&a) != by(&b)).then_some(())
     });
-    if a.log().rfind("standing by") > a.log().rfind("at work") {
-        (b, a)
-    } else {
-        (a, b)
-    }
+    if a.log().rfind("standing by") > a.log().rfind("at work") { (b, a) } else { (a, b) }
 }
 
 #[test]

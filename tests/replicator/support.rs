@@ -48,11 +48,7 @@ pub fn env(name: &str) -> String {
 /// A name that no other test uses.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{name}-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Waits until `done` gives something.
@@ -73,15 +69,11 @@ pub struct Cluster {
 }
 
 pub fn source() -> Cluster {
-    Cluster {
-        bootstrap: env("SOURCE_BOOTSTRAP"),
-    }
+    Cluster { bootstrap: env("SOURCE_BOOTSTRAP") }
 }
 
 pub fn target() -> Cluster {
-    Cluster {
-        bootstrap: env("TARGET_BOOTSTRAP"),
-    }
+    Cluster { bootstrap: env("TARGET_BOOTSTRAP") }
 }
 
 impl Cluster {
@@ -119,8 +111,7 @@ impl Cluster {
     /// Moves the log's start, as retention does.
     pub fn delete_up_to(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset))
-            .unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
         let options = AdminOptions::new().operation_timeout(Some(DEADLINE));
         futures::executor::block_on(self.admin().delete_records(&list, &options)).unwrap();
     }
@@ -131,28 +122,18 @@ impl Cluster {
         let what = [ResourceSpecifier::Topic(topic)];
         let answer = futures::executor::block_on(self.admin().describe_configs(&what, &options)).unwrap();
         let entries = answer.into_iter().next().unwrap().unwrap().entries.into_iter();
-        entries
-            .filter_map(|entry| Some((entry.name, entry.value?)))
-            .collect()
+        entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()
     }
 
     /// How many partitions a topic has; 0 where there is none.
     pub fn partitions(&self, topic: &str) -> usize {
         let consumer: BaseConsumer = self.config().create().unwrap();
         let metadata = consumer.fetch_metadata(None, DEADLINE).unwrap();
-        metadata
-            .topics()
-            .iter()
-            .find(|t| t.name() == topic)
-            .map_or(0, |t| t.partitions().len())
+        metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len())
     }
 
     pub fn producer(&self) -> BaseProducer {
-        self.config()
-            .set("linger.ms", "5")
-            .set("partitioner", "murmur2_random")
-            .create()
-            .unwrap()
+        self.config().set("linger.ms", "5").set("partitioner", "murmur2_random").create().unwrap()
     }
 
     pub fn transactional(&self, id: &str) -> BaseProducer {
@@ -182,8 +163,7 @@ impl Cluster {
         let mut all = Vec::new();
         for partition in 0..i32::try_from(partitions).unwrap() {
             let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .unwrap();
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
             consumer.assign(&list).unwrap();
             // Ends with the end-of-partition event.
             while let Some(record) = raw::poll(&consumer, DEADLINE) {
@@ -201,9 +181,8 @@ impl Cluster {
             list.add_partition(topic, partition);
         }
         // A coordinator that was started just now may not know its groups yet.
-        let committed = wait_for("the committed offsets", || {
-            consumer.committed_offsets(list.clone(), DEADLINE).ok()
-        });
+        let committed =
+            wait_for("the committed offsets", || consumer.committed_offsets(list.clone(), DEADLINE).ok());
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset()
         {
             Offset::Offset(offset) => Some((element.partition(), offset)),
@@ -216,10 +195,7 @@ impl Cluster {
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();
         // A topic that was made just now may have no leader yet.
-        wait_for("the end of a log", || {
-            consumer.fetch_watermarks(topic, partition, DEADLINE).ok()
-        })
-        .1
+        wait_for("the end of a log", || consumer.fetch_watermarks(topic, partition, DEADLINE).ok()).1
     }
 
     /// Waits until the group's position on each partition is the log's end.
@@ -227,9 +203,7 @@ impl Cluster {
         let partitions = i32::try_from(self.partitions(topic)).unwrap();
         wait_for(&format!("{group} reaches the end of {topic}"), || {
             let committed = self.committed(group, topic);
-            (0..partitions)
-                .all(|p| committed.get(&p) == Some(&self.end(topic, p)))
-                .then_some(())
+            (0..partitions).all(|p| committed.get(&p) == Some(&self.end(topic, p))).then_some(())
         });
     }
 }
@@ -239,10 +213,7 @@ pub fn put(producer: &BaseProducer, topic: &str, partition: i32, first: usize, c
     for number in first..first + count {
         let text = number.to_string();
         loop {
-            let record = BaseRecord::to(topic)
-                .partition(partition)
-                .key(&text)
-                .payload(&text);
+            let record = BaseRecord::to(topic).partition(partition).key(&text).payload(&text);
             match producer.send(record) {
                 Ok(()) => break,
                 Err(_) => {
@@ -282,14 +253,7 @@ impl Replicator {
         std::fs::write(folder.join("replicator.yaml"), manifest).unwrap();
         let log = File::create(folder.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_appmigration"))
-            .args([
-                "replicate",
-                "--refresh-seconds",
-                "2",
-                "--progress-seconds",
-                "1",
-                "--file",
-            ])
+            .args(["replicate", "--refresh-seconds", "2", "--progress-seconds", "1", "--file"])
             .arg(folder.join("replicator.yaml"))
             .envs(env.iter().copied())
             .stdout(log.try_clone().unwrap())
@@ -309,11 +273,7 @@ impl Replicator {
         while !self.log().contains(text) {
             assert!(Instant::now() < until, "no `{text}` in:\n{}", self.log());
             if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(
-                    self.log().contains(text),
-                    "{status} without `{text}`:\n{}",
-                    self.log()
-                );
+                assert!(self.log().contains(text), "{status} without `{text}`:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -328,11 +288,7 @@ impl Replicator {
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> (ExitStatus, Duration, String) {
         let start = Instant::now();
-        let signal = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
+        let signal = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
         assert!(signal.success());
         let status = self.wait_exit();
         (status, start.elapsed(), self.log())
@@ -370,10 +326,7 @@ pub struct Repeats {
 /// timestamp, and on each target partition the origins run through the source's records one after the other,
 /// but for rewinds, which repeat and never skip.
 pub fn assert_complete(source: &[Record], target: &[Record]) -> Repeats {
-    let mut repeats = Repeats {
-        rewinds: 0,
-        records: 0,
-    };
+    let mut repeats = Repeats { rewinds: 0, records: 0 };
     let mut by_partition: BTreeMap<i32, Vec<&Record>> = BTreeMap::new();
     for record in source {
         by_partition.entry(record.partition).or_default().push(record);
@@ -387,10 +340,7 @@ pub fn assert_complete(source: &[Record], target: &[Record]) -> Repeats {
             let place = originals.binary_search_by_key(&origin, |original| original.offset);
             let place =
                 place.unwrap_or_else(|_| panic!("offset {origin} is no record of the source: {copy:?}"));
-            assert!(
-                place <= next,
-                "{partition}: after {next} comes {place}: something was skipped"
-            );
+            assert!(place <= next, "{partition}: after {next} comes {place}: something was skipped");
             if place < next {
                 repeats.rewinds += 1;
             }
@@ -403,11 +353,7 @@ pub fn assert_complete(source: &[Record], target: &[Record]) -> Repeats {
             next = place + 1;
             furthest = furthest.max(next);
         }
-        assert_eq!(
-            furthest,
-            originals.len(),
-            "partition {partition}: copied, of how many there are"
-        );
+        assert_eq!(furthest, originals.len(), "partition {partition}: copied, of how many there are");
     }
     repeats
 }

@@ -37,11 +37,7 @@ fn retention_by_the_source_s_default_holds_on_the_target() {
     let _replicator = Replicator::start(&manifest(&group, &topic, ""));
     source().wait_position_at_end(&group, &topic);
     for name in ["retention.ms", "retention.bytes", "cleanup.policy"] {
-        assert_eq!(
-            target().configs(&topic)[name],
-            source().configs(&topic)[name],
-            "{name}"
-        );
+        assert_eq!(target().configs(&topic)[name], source().configs(&topic)[name], "{name}");
     }
 }
 
@@ -104,10 +100,7 @@ fn several_topics_go_into_one() {
     assert_eq!(target().partitions(&all), 4);
     let copies = target().read_all(&all);
     let of = |name: &str| {
-        copies
-            .iter()
-            .filter(|c| c.header("k2k_topic") == Some(format!("{prefix}-{name}")))
-            .count()
+        copies.iter().filter(|c| c.header("k2k_topic") == Some(format!("{prefix}-{name}"))).count()
     };
     assert_eq!((of("a"), of("b"), copies.len()), (20, 20, 40));
 }

@@ -116,9 +116,7 @@ pub struct TopicSelection {
 impl AppMigrationSpec {
     /// The group on the target cluster, with its default resolved.
     pub fn target_group(&self) -> &str {
-        self.target_consumer_group
-            .as_deref()
-            .unwrap_or(&self.consumer_group)
+        self.target_consumer_group.as_deref().unwrap_or(&self.consumer_group)
     }
 }
 

@@ -207,12 +207,9 @@ impl ConditionType {
                 R::UnsupportedGroupType,
                 R::SourceOffsetsGone,
             ],
-            Self::ReplicationCaughtUp => &[
-                R::CaughtUp,
-                R::ReplicationBehind,
-                R::ReplayInProgress,
-                R::OpenTransaction,
-            ],
+            Self::ReplicationCaughtUp => {
+                &[R::CaughtUp, R::ReplicationBehind, R::ReplayInProgress, R::OpenTransaction]
+            }
             Self::OffsetsMapped => &[
                 R::Mapped,
                 R::MappingOffsets,
@@ -307,10 +304,8 @@ mod tests {
     #[test]
     fn every_reason_belongs_to_one_condition() {
         for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::NotJudged) {
-            let of: Vec<_> = ConditionType::ALL
-                .iter()
-                .filter(|kind| kind.reasons().contains(reason))
-                .collect();
+            let of: Vec<_> =
+                ConditionType::ALL.iter().filter(|kind| kind.reasons().contains(reason)).collect();
             assert_eq!(of.len(), 1, "{reason}: {of:?}");
             assert!(reason.describe().ends_with('.'), "{reason}");
         }

@@ -21,16 +21,8 @@ use super::{ClusterSpec, SourceSpec};
     status = "K2KReplicatorStatus",
     derive = "PartialEq",
     doc = "A replicator that copies topics from a source to a target Kafka cluster, and how it marks what it copies.",
-    printcolumn(
-        name = "Source",
-        type_ = "string",
-        json_path = ".spec.source.bootstrapServers"
-    ),
-    printcolumn(
-        name = "Target",
-        type_ = "string",
-        json_path = ".spec.target.bootstrapServers"
-    ),
+    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source.bootstrapServers"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.bootstrapServers"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -42,11 +34,7 @@ use super::{ClusterSpec, SourceSpec};
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
     ),
     printcolumn(name = "Topics", type_ = "integer", json_path = ".status.summary.topics"),
-    printcolumn(
-        name = "Partitions",
-        type_ = "integer",
-        json_path = ".status.summary.partitions"
-    ),
+    printcolumn(name = "Partitions", type_ = "integer", json_path = ".status.summary.partitions"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",

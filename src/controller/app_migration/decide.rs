@@ -107,10 +107,7 @@ pub enum Step {
 pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     let status = object.status.clone().unwrap_or_default();
     if status.completed_at.is_some() {
-        return Step::Rest(Rest {
-            rungs: Rungs::finished(),
-            next: Next::Never,
-        });
+        return Step::Rest(Rest { rungs: Rungs::finished(), next: Next::Never });
     }
     let mut rungs = Rungs::default();
     if object.spec.suspend {
@@ -123,33 +120,20 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
         return rest(rungs.because(Reason::InvalidSpec, problem), Next::Seldom);
     }
     if status.stop_confirmed_at.is_none() && object.spec.stop_confirmed {
-        return Step::Act(
-            Act::Latch,
-            rungs.with(ConditionType::StopConfirmed, confirmation(object, true)),
-        );
+        return Step::Act(Act::Latch, rungs.with(ConditionType::StopConfirmed, confirmation(object, true)));
     }
     let confirmed = status.stop_confirmed_at.is_some();
     rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));
     match &seen.replicator {
         None => return Step::Look(Look::Replicator),
         Some(Err((reason, why))) => {
-            rungs.set(
-                ConditionType::ReplicatorReady,
-                Statement::fails(*reason, why.clone()),
-            );
-            let next = if reason.is_stalled() {
-                Next::Seldom
-            } else {
-                Next::BackOff
-            };
+            rungs.set(ConditionType::ReplicatorReady, Statement::fails(*reason, why.clone()));
+            let next = if reason.is_stalled() { Next::Seldom } else { Next::BackOff };
             return rest(rungs, next);
         }
         Some(Ok(replicator)) => {
             let text = format!("K2KReplicator {} is ready", replicator.name);
-            rungs.set(
-                ConditionType::ReplicatorReady,
-                Statement::holds(Reason::Ready, text),
-            );
+            rungs.set(ConditionType::ReplicatorReady, Statement::holds(Reason::Ready, text));
         }
     }
     if !confirmed {
@@ -194,33 +178,19 @@ fn confirmation(object: &AppMigration, confirmed: bool) -> Statement {
 fn faulted(seen: &Seen, rungs: &Rungs, rung: ConditionType, looks: &[Look]) -> Option<Step> {
     let (_, fault) = seen.fault.as_ref().filter(|(look, _)| looks.contains(look))?;
     let mut rungs = rungs.clone();
-    if matches!(
-        fault.reason,
-        Reason::SourceTransactionPending | Reason::UncommittedPartitions
-    ) {
+    if matches!(fault.reason, Reason::SourceTransactionPending | Reason::UncommittedPartitions) {
         // Not a fault of the cluster but a state of it.
         rungs.set(
             super::rungs::condition_of(fault.reason),
             Statement::fails(fault.reason, fault.message.clone()),
         );
     } else {
-        let unavailable = matches!(
-            fault.reason,
-            Reason::SourceUnavailable | Reason::TargetUnavailable
-        );
-        let reason = if unavailable {
-            fault.reason
-        } else {
-            Reason::NotJudged
-        };
+        let unavailable = matches!(fault.reason, Reason::SourceUnavailable | Reason::TargetUnavailable);
+        let reason = if unavailable { fault.reason } else { Reason::NotJudged };
         rungs.set(rung, Statement::unknown(reason, fault.message.clone()));
         rungs.ready = Some(Statement::fails(fault.reason, fault.message.clone()));
     }
-    let next = if fault.reason.is_stalled() {
-        Next::Seldom
-    } else {
-        Next::BackOff
-    };
+    let next = if fault.reason.is_stalled() { Next::Seldom } else { Next::BackOff };
     Some(rest(rungs, next))
 }
 
@@ -229,37 +199,22 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         None => return Step::Look(Look::Journal),
         Some(JournalSeen::Conflict(why)) => {
             let conflict = Statement::fails(Reason::PlanConflict, why.clone());
-            return rest(
-                rungs.with(ConditionType::OffsetsCommitted, conflict),
-                Next::Seldom,
-            );
+            return rest(rungs.with(ConditionType::OffsetsCommitted, conflict), Next::Seldom);
         }
         Some(JournalSeen::Ours(journal)) => journal,
     };
-    let changed = journal
-        .snapshot
-        .as_ref()
-        .map(|s| s.changed_fields(&object.spec))
-        .unwrap_or_default();
+    let changed = journal.snapshot.as_ref().map(|s| s.changed_fields(&object.spec)).unwrap_or_default();
     if !changed.is_empty() {
         let text = format!(
             "{} changed after the confirmation: change it back, or delete this object and create a new one",
             changed.join(", ")
         );
-        return rest(
-            rungs.because(Reason::SpecChangedAfterConfirmation, text),
-            Next::Seldom,
-        );
+        return rest(rungs.because(Reason::SpecChangedAfterConfirmation, text), Next::Seldom);
     }
     if let Some(plan) = journal.committed_plan() {
         return completed(plan, passed(rungs));
     }
-    if let Some(step) = faulted(
-        seen,
-        &rungs,
-        ConditionType::SourceGroupInactive,
-        &[Look::Clusters],
-    ) {
+    if let Some(step) = faulted(seen, &rungs, ConditionType::SourceGroupInactive, &[Look::Clusters]) {
         return step;
     }
     let Some(clusters) = &seen.clusters else {
@@ -312,10 +267,7 @@ fn another(rungs: Rungs, changed: &str) -> Step {
          and create a new one"
     );
     let statement = Statement::fails(Reason::ClusterChanged, text);
-    rest(
-        passed(rungs).with(ConditionType::OffsetsCommitted, statement),
-        Next::Seldom,
-    )
+    rest(passed(rungs).with(ConditionType::OffsetsCommitted, statement), Next::Seldom)
 }
 
 /// The conditions that a stored plan stands for.
@@ -329,10 +281,7 @@ fn passed(rungs: Rungs) -> Rungs {
             ConditionType::ReplicationCaughtUp,
             Statement::holds(Reason::CaughtUp, "replication had passed every committed offset"),
         )
-        .with(
-            ConditionType::OffsetsMapped,
-            Statement::holds(Reason::Mapped, "the plan is stored"),
-        )
+        .with(ConditionType::OffsetsMapped, Statement::holds(Reason::Mapped, "the plan is stored"))
 }
 
 fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
@@ -345,11 +294,7 @@ fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     };
     match group {
         Group::Unfit(reason, why) => {
-            let next = if reason.is_stalled() {
-                Next::Seldom
-            } else {
-                Next::BackOff
-            };
+            let next = if reason.is_stalled() { Next::Seldom } else { Next::BackOff };
             return rest(rungs.with(rung, Statement::fails(*reason, why.clone())), next);
         }
         Group::Stopped { gone: Some(gone) } => {
@@ -365,30 +310,19 @@ fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     }
     match &seen.quiet {
         None => Step::Look(Look::Quiet),
-        Some(Quiet::Moving(why, wait)) => rest(
-            rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())),
-            Next::After(*wait),
-        ),
+        Some(Quiet::Moving(why, wait)) => {
+            rest(rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())), Next::After(*wait))
+        }
         Some(Quiet::Running(wait)) => {
             let text = format!(
                 "no members; its offsets must stand still for {} s (spec.quietPeriod)",
                 std::time::Duration::from(object.spec.quiet_period).as_secs_f64()
             );
-            rest(
-                rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)),
-                Next::After(*wait),
-            )
+            rest(rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)), Next::After(*wait))
         }
         Some(Quiet::Still) => {
-            let text = format!(
-                "{} has no members and its offsets stand still",
-                object.spec.consumer_group
-            );
-            mapping(
-                object,
-                seen,
-                rungs.with(rung, Statement::holds(Reason::Inactive, text)),
-            )
+            let text = format!("{} has no members and its offsets stand still", object.spec.consumer_group);
+            mapping(object, seen, rungs.with(rung, Statement::holds(Reason::Inactive, text)))
         }
     }
 }
@@ -442,42 +376,27 @@ fn mapped(plan: &Plan, rungs: Rungs) -> Rungs {
     let text = format!("{} target partitions have their position", plan.targets.len());
     let caught_up = "replication has passed every committed offset";
     rungs
-        .with(
-            ConditionType::ReplicationCaughtUp,
-            Statement::holds(Reason::CaughtUp, caught_up),
-        )
-        .with(
-            ConditionType::OffsetsMapped,
-            Statement::holds(Reason::Mapped, text),
-        )
+        .with(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, caught_up))
+        .with(ConditionType::OffsetsMapped, Statement::holds(Reason::Mapped, text))
 }
 
 /// Each finding speaks for the condition that its reason belongs to.
 fn blocked(findings: &[Finding], mut rungs: Rungs) -> Step {
     let stalled = findings.iter().any(|f| f.reason.is_stalled());
     for kind in ConditionType::ALL {
-        let mut of_kind: Vec<&Finding> = findings
-            .iter()
-            .filter(|f| super::rungs::condition_of(f.reason) == *kind)
-            .collect();
+        let mut of_kind: Vec<&Finding> =
+            findings.iter().filter(|f| super::rungs::condition_of(f.reason) == *kind).collect();
         // A stalled one is what the user must mend: it speaks first.
         of_kind.sort_by_key(|f| !f.reason.is_stalled());
         if let Some(first) = of_kind.first() {
-            let same: Vec<&Finding> = of_kind
-                .iter()
-                .filter(|f| f.reason == first.reason)
-                .copied()
-                .collect();
+            let same: Vec<&Finding> = of_kind.iter().filter(|f| f.reason == first.reason).copied().collect();
             rungs.set(*kind, Statement::fails(first.reason, Finding::summarize(&same)));
         }
     }
     let read = !findings.iter().any(|f| super::rungs::is_about_routes(f.reason));
     if read && rungs.get(ConditionType::ReplicationCaughtUp).is_none() {
         let text = "replication has passed every committed offset";
-        rungs.set(
-            ConditionType::ReplicationCaughtUp,
-            Statement::holds(Reason::CaughtUp, text),
-        );
+        rungs.set(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, text));
     }
     rest(rungs, if stalled { Next::Seldom } else { Next::BackOff })
 }
@@ -500,10 +419,7 @@ fn target(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
         Some(Err(why)) => {
             let text = format!("something moved since the plan was computed, it is computed again: {why}");
             rest(
-                rungs.with(
-                    ConditionType::OffsetsMapped,
-                    Statement::fails(Reason::MappingOffsets, text),
-                ),
+                rungs.with(ConditionType::OffsetsMapped, Statement::fails(Reason::MappingOffsets, text)),
                 Next::BackOff,
             )
         }
@@ -535,29 +451,16 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
     let rung = ConditionType::OffsetsCommitted;
     match &seen.outcome {
         None => {
-            let text = format!(
-                "offsets of {} target partitions are being committed",
-                plan.targets.len()
-            );
-            Step::Act(
-                Act::Commit,
-                rungs.with(rung, Statement::fails(Reason::CommittingOffsets, text)),
-            )
+            let text = format!("offsets of {} target partitions are being committed", plan.targets.len());
+            Step::Act(Act::Commit, rungs.with(rung, Statement::fails(Reason::CommittingOffsets, text)))
         }
         Some(outcome) if outcome.done(plan) => completed(plan, rungs),
         Some(outcome) => {
-            let statement = Statement {
-                status: Status::False,
-                reason: outcome.reason(),
-                message: outcome.message(),
-            };
+            let statement =
+                Statement { status: Status::False, reason: outcome.reason(), message: outcome.message() };
             let mut rungs = rungs.with(rung, statement);
             rungs.refused_for_good = outcome.for_good();
-            let next = if outcome.for_good() {
-                Next::Seldom
-            } else {
-                Next::BackOff
-            };
+            let next = if outcome.for_good() { Next::Seldom } else { Next::BackOff };
             rest(rungs, next)
         }
     }
@@ -565,14 +468,8 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
 
 /// Every offset was committed and read back.
 fn completed(plan: &Plan, rungs: Rungs) -> Step {
-    let text = format!(
-        "offsets of {} target partitions were committed and read back",
-        plan.targets.len()
-    );
-    let mut rungs = rungs.with(
-        ConditionType::OffsetsCommitted,
-        Statement::holds(Reason::Committed, text),
-    );
+    let text = format!("offsets of {} target partitions were committed and read back", plan.targets.len());
+    let mut rungs = rungs.with(ConditionType::OffsetsCommitted, Statement::holds(Reason::Committed, text));
     let ready = format!("group {} can be started on the target cluster", plan.target_group);
     rungs.ready = Some(Statement::holds(Reason::Completed, ready));
     rest(rungs, Next::Never)

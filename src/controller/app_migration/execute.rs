@@ -100,12 +100,7 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     let Some(mut plan) = live.seen.stored_plan().cloned() else {
         return Ok(());
     };
-    let existing = live
-        .seen
-        .target
-        .as_ref()
-        .map(|t| t.committed.clone())
-        .unwrap_or_default();
+    let existing = live.seen.target.as_ref().map(|t| t.committed.clone()).unwrap_or_default();
     let kept = Existing::judge(&live.object, &plan, &existing).kept;
     let was = plan.clone();
     for t in &mut plan.targets {
@@ -146,19 +141,13 @@ async fn commit_offsets(
         return Ok(Outcome::default());
     };
     let there = |t: &TargetPlan| {
-        existing
-            .get(&t.target())
-            .is_some_and(|c| c.offset == t.position.0 && c.metadata == t.metadata)
+        existing.get(&t.target()).is_some_and(|c| c.offset == t.position.0 && c.metadata == t.metadata)
     };
     let offsets: Vec<CommitOffset> = plan
         .targets
         .iter()
         .filter(|t| t.kept.is_none() && !there(t))
-        .map(|t| CommitOffset {
-            partition: t.target(),
-            offset: t.position.0,
-            metadata: t.metadata.clone(),
-        })
+        .map(|t| CommitOffset { partition: t.target(), offset: t.position.0, metadata: t.metadata.clone() })
         .collect();
     let mut outcome = Outcome::default();
     if offsets.is_empty() {
@@ -207,12 +196,7 @@ async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
         let found = there.get(&target).map(|c| c.offset);
         if found == Some(t.final_offset().0) {
             outcome.committed.push(target);
-        } else if !outcome
-            .refused
-            .iter()
-            .chain(&outcome.failed)
-            .any(|(failed, _)| *failed == target)
-        {
+        } else if !outcome.refused.iter().chain(&outcome.failed).any(|(failed, _)| *failed == target) {
             let found = found.map_or("none".to_owned(), |o| o.to_string());
             let why = format!("offset {} was committed, {found} was read back", t.final_offset());
             outcome.failed.push((target, why));
@@ -234,11 +218,7 @@ async fn store(
     let mut journal = Journal {
         snapshot,
         plan,
-        parts: live
-            .seen
-            .own_journal()
-            .map(|j| j.parts.clone())
-            .unwrap_or_default(),
+        parts: live.seen.own_journal().map(|j| j.parts.clone()).unwrap_or_default(),
         sealed: false,
     };
     let maps = match journal::encode(&live.object, &journal) {
@@ -262,10 +242,8 @@ async fn store(
 /// Creates or replaces one ConfigMap. One of a former object is deleted first; one of somebody else's is left
 /// alone.
 async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Option<String>, KubeError> {
-    let api: Api<ConfigMap> = Api::namespaced(
-        context.client.clone(),
-        &live.object.namespace().unwrap_or_default(),
-    );
+    let api: Api<ConfigMap> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     let name = map.name_any();
     if let Some(found) = within_deadline(api.get_opt(&name)).await? {
         match observe::owner(&live.object, &found) {
@@ -279,10 +257,7 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
                     uid: found.metadata.uid.clone(),
                     resource_version: found.metadata.resource_version.clone(),
                 };
-                let params = DeleteParams {
-                    preconditions: Some(preconditions),
-                    ..DeleteParams::default()
-                };
+                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
                 within_deadline(api.delete(&name, &params)).await?;
             }
             Owner::Other => {
@@ -300,15 +275,9 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
 /// Makes the committed plan immutable, the index last: from then on it stands for a commit that was read back,
 /// whatever the application does with the offsets.
 async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
-    let parts = live
-        .seen
-        .own_journal()
-        .map(|j| j.parts.clone())
-        .unwrap_or_default();
-    let api: Api<ConfigMap> = Api::namespaced(
-        context.client.clone(),
-        &live.object.namespace().unwrap_or_default(),
-    );
+    let parts = live.seen.own_journal().map(|j| j.parts.clone()).unwrap_or_default();
+    let api: Api<ConfigMap> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     for name in parts.into_iter().chain([journal::name(&live.object)]) {
         let Some(mut found) = within_deadline(api.get_opt(&name)).await? else {
             continue;

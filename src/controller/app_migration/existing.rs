@@ -37,11 +37,7 @@ impl Existing {
         let policy = object.spec.policies.existing_target_offsets;
         let uid = object.uid().unwrap_or_default();
         let may_rewind = object.annotations().get(ALLOW_REWIND_ANNOTATION) == Some(&uid);
-        let mut judged = Self {
-            policy,
-            uid,
-            ..Self::default()
-        };
+        let mut judged = Self { policy, uid, ..Self::default() };
         for t in &plan.targets {
             let target = t.target();
             let Some(existing) = committed.get(&target).map(|c| c.offset) else {
@@ -79,11 +75,7 @@ impl Existing {
             .map(|(t, existing, position)| format!("{t} has {existing}, the plan {position}"))
             .collect();
         let more = self.conflicts.len().saturating_sub(LISTED);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let way_out = if self.policy == ExistingTargetOffsets::Overwrite {
             format!(
                 "Overwrite would move the group back; annotate the object with {ALLOW_REWIND_ANNOTATION}={} if that \
@@ -94,10 +86,7 @@ impl Existing {
             "set policies.existingTargetOffsets to Forward or Overwrite, or delete the group's offsets on the target"
                 .to_owned()
         };
-        Some(format!(
-            "the target group has offsets already: {}{more}; {way_out}",
-            listed.join(", ")
-        ))
+        Some(format!("the target group has offsets already: {}{more}; {way_out}", listed.join(", ")))
     }
 }
 
@@ -107,11 +96,7 @@ impl Existing {
 /// Only the planned offset itself shows it. One ahead of it may be that of an application that was started too
 /// early, with `auto.offset.reset=latest`: it tells nothing of what lies between.
 pub fn begun(plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
-    let arrived = |t: &TargetPlan| {
-        committed
-            .get(&t.target())
-            .is_some_and(|c| c.offset == t.position.0)
-    };
+    let arrived = |t: &TargetPlan| committed.get(&t.target()).is_some_and(|c| c.offset == t.position.0);
     plan.commit_begun_at.is_some() && plan.targets.iter().filter(|t| t.kept.is_none()).any(arrived)
 }
 

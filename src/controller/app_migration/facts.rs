@@ -103,28 +103,12 @@ async fn gather(clusters: &Clusters, request: &Request<'_>) -> Result<Facts, Fau
     };
     let targets: Vec<TopicPartition> = scope.targets.keys().cloned().collect();
     // Before the end: a high watermark beyond a later end tells of an open transaction, never of new records.
-    let high = clusters
-        .target
-        .high_watermarks(&targets)
-        .await
-        .map_err(on_target)?;
-    let ends = clusters
-        .target
-        .last_stable_offsets(&targets)
-        .await
-        .map_err(on_target)?;
+    let high = clusters.target.high_watermarks(&targets).await.map_err(on_target)?;
+    let ends = clusters.target.last_stable_offsets(&targets).await.map_err(on_target)?;
     let starts = clusters.target.log_starts(&targets).await.map_err(on_target)?;
     let topics: BTreeSet<String> = targets.iter().map(|t| t.topic.clone()).collect();
-    let compacted = clusters
-        .target
-        .compacted_topics(&topics)
-        .await
-        .map_err(on_target)?;
-    let mut facts = Facts {
-        filtering: request.filtering,
-        policies: request.policies,
-        ..Facts::default()
-    };
+    let compacted = clusters.target.compacted_topics(&topics).await.map_err(on_target)?;
+    let mut facts = Facts { filtering: request.filtering, policies: request.policies, ..Facts::default() };
     for t in &targets {
         let of = |offsets: &BTreeMap<TopicPartition, i64>| {
             TargetOffset(offsets.get(t).copied().unwrap_or_default())
@@ -143,16 +127,8 @@ async fn gather(clusters: &Clusters, request: &Request<'_>) -> Result<Facts, Fau
     read_targets(&clusters.target, request, &mut facts).await?;
     let sources: Vec<TopicPartition> = scope.sources.keys().cloned().collect();
     let starts = clusters.source.log_starts(&sources).await.map_err(on_source)?;
-    let stable = clusters
-        .source
-        .last_stable_offsets(&sources)
-        .await
-        .map_err(on_source)?;
-    let high = clusters
-        .source
-        .high_watermarks(&sources)
-        .await
-        .map_err(on_source)?;
+    let stable = clusters.source.last_stable_offsets(&sources).await.map_err(on_source)?;
+    let high = clusters.source.high_watermarks(&sources).await.map_err(on_source)?;
     for (q, chosen) in &scope.sources {
         let of = |offsets: &BTreeMap<TopicPartition, i64>| {
             SourceOffset(offsets.get(q).copied().unwrap_or_default())
@@ -160,11 +136,7 @@ async fn gather(clusters: &Clusters, request: &Request<'_>) -> Result<Facts, Fau
         let (committed, assumed) = position(q, chosen, request, of(&starts))?;
         let source = SourceFacts {
             committed,
-            metadata: chosen
-                .committed
-                .as_ref()
-                .map(|c| c.metadata.clone())
-                .unwrap_or_default(),
+            metadata: chosen.committed.as_ref().map(|c| c.metadata.clone()).unwrap_or_default(),
             assumed,
             replicator_position: positions.get(q).map(|c| SourceOffset(c.offset)),
             log_start: of(&starts),
@@ -203,12 +175,8 @@ fn position(
 async fn read_targets(target: &Cluster, request: &Request<'_>, facts: &mut Facts) -> Result<(), Fault> {
     let scope = request.scope;
     let digest = |(t, implied): (&TopicPartition, &_)| {
-        let wanted: BTreeSet<TopicPartition> = scope
-            .sources
-            .iter()
-            .filter(|(_, c)| c.targets.contains(t))
-            .map(|(q, _)| q.clone())
-            .collect();
+        let wanted: BTreeSet<TopicPartition> =
+            scope.sources.iter().filter(|(_, c)| c.targets.contains(t)).map(|(q, _)| q.clone()).collect();
         let digest = TargetDigest::new(request.format.clone(), Clone::clone(implied), wanted);
         (t.clone(), (digest, facts.targets[t].compacted))
     };
@@ -216,11 +184,7 @@ async fn read_targets(target: &Cluster, request: &Request<'_>, facts: &mut Facts
     let ranges = facts
         .targets
         .iter()
-        .map(|(t, seen)| ScanRange {
-            partition: t.clone(),
-            from: seen.log_start.0,
-            to: seen.end.0,
-        })
+        .map(|(t, seen)| ScanRange { partition: t.clone(), from: seen.log_start.0, to: seen.end.0 })
         .collect();
     let digests = Arc::new(Mutex::new(digests));
     let names = header_names(request.format);
@@ -229,11 +193,7 @@ async fn read_targets(target: &Cluster, request: &Request<'_>, facts: &mut Facts
         .scan(ranges, names, STALL, move |t, record| {
             let mut digests = feed.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((digest, compacted)) = digests.get_mut(t) {
-                let key = if *compacted {
-                    record.key.map(key_digest)
-                } else {
-                    None
-                };
+                let key = if *compacted { record.key.map(key_digest) } else { None };
                 digest.record(TargetOffset(record.offset), raw_origin(&record.origin()), key);
             }
             ControlFlow::Continue(())
@@ -276,26 +236,15 @@ async fn answer(source: &Cluster, questions: &[Question], logs: &mut SourceLogs)
     }
     let ranges = stretches
         .iter()
-        .map(|(q, from, to, _)| ScanRange {
-            partition: q.clone(),
-            from: from.0,
-            to: to.0,
-        })
+        .map(|(q, from, to, _)| ScanRange { partition: q.clone(), from: from.0, to: to.0 })
         .collect();
-    let keyed: BTreeSet<TopicPartition> = stretches
-        .iter()
-        .filter(|(.., keys)| *keys)
-        .map(|(q, ..)| q.clone())
-        .collect();
+    let keyed: BTreeSet<TopicPartition> =
+        stretches.iter().filter(|(.., keys)| *keys).map(|(q, ..)| q.clone()).collect();
     let shared = Arc::new(Mutex::new(std::mem::take(logs)));
     let feed = Arc::clone(&shared);
     let scanned = source
         .scan(ranges, HeaderNames::default(), STALL, move |q, record| {
-            let key = if keyed.contains(q) {
-                record.key.map(key_digest)
-            } else {
-                None
-            };
+            let key = if keyed.contains(q) { record.key.map(key_digest) } else { None };
             let mut logs = feed.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(log) = logs.get_mut(q) {
                 log.record(SourceOffset(record.offset), key);
@@ -346,10 +295,7 @@ pub fn is_copy_of(
 ) -> bool {
     use crate::mapping::origin::{Implied, Numbers, Origin, decode};
     let raw = raw_origin(&record.origin());
-    let implied = Implied {
-        topic: Some(q.topic.clone()),
-        partition: Some(q.partition),
-    };
+    let implied = Implied { topic: Some(q.topic.clone()), partition: Some(q.partition) };
     [Numbers::Decimal, Numbers::BigEndian, Numbers::LittleEndian]
         .into_iter()
         .any(|numbers| decode(&raw, format, &implied, numbers) == Origin::Copy(q.clone(), origin))

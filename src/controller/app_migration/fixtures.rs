@@ -76,22 +76,14 @@ pub fn committed(topic: &str, offsets: &[(i32, i64)]) -> BTreeMap<TopicPartition
     let commit = |(partition, offset): &(i32, i64)| {
         let offset = *offset;
         let metadata = vec![];
-        (
-            TopicPartition::new(topic, *partition),
-            Committed { offset, metadata },
-        )
+        (TopicPartition::new(topic, *partition), Committed { offset, metadata })
     };
     offsets.iter().map(commit).collect()
 }
 
 /// The position of one target partition, with a certificate.
 pub fn target_plan(topic: &str, partition: i32, position: i64) -> TargetPlan {
-    let record = |offset: i64| {
-        Some(RecordRef {
-            offset: TargetOffset(offset),
-            origin: SourceOffset(offset),
-        })
-    };
+    let record = |offset: i64| Some(RecordRef { offset: TargetOffset(offset), origin: SourceOffset(offset) });
     TargetPlan {
         topic: topic.to_owned(),
         partition,
@@ -152,10 +144,7 @@ pub fn plan() -> Plan {
 
 /// The plan, its commit announced.
 pub fn announced() -> Plan {
-    Plan {
-        commit_begun_at: Some("2026-11-22T10:00:01Z".into()),
-        ..plan()
-    }
+    Plan { commit_begun_at: Some("2026-11-22T10:00:01Z".into()), ..plan() }
 }
 
 /// What stood on the source at the confirmation.
@@ -167,26 +156,16 @@ pub fn snapshot(object: &AppMigration) -> Snapshot {
 
 /// The group on the target, without members, with these offsets of `orders`.
 pub fn target(offsets: &[(i32, i64)]) -> Target {
-    Target {
-        active: None,
-        committed: committed("orders", offsets),
-    }
+    Target { active: None, committed: committed("orders", offsets) }
 }
 
 /// Seen so far: the replicator, a journal with the snapshot and `stored`, both clusters, and no rival.
 pub fn up_to_rivals(object: &AppMigration, stored: Option<Plan>) -> Seen {
-    let journal = Journal {
-        snapshot: Some(snapshot(object)),
-        plan: stored,
-        ..Journal::default()
-    };
+    let journal = Journal { snapshot: Some(snapshot(object)), plan: stored, ..Journal::default() };
     Seen {
         replicator: Some(Ok(Box::new(usual_replicator()))),
         journal: Some(JournalSeen::Ours(Box::new(journal))),
-        clusters: Some(ClusterIds {
-            source: "S".into(),
-            target: "T".into(),
-        }),
+        clusters: Some(ClusterIds { source: "S".into(), target: "T".into() }),
         rival: Some(Ok(())),
         ..Seen::default()
     }
@@ -203,17 +182,10 @@ pub fn up_to_quiet(object: &AppMigration, stored: Option<Plan>) -> Seen {
 
 /// Seen so far: all of that, and the plan, computed just now and stored.
 pub fn up_to_stored(object: &AppMigration) -> Seen {
-    Seen {
-        mapping: Some(Mapping::Mapped(Box::new(plan()))),
-        ..up_to_quiet(object, Some(plan()))
-    }
+    Seen { mapping: Some(Mapping::Mapped(Box::new(plan()))), ..up_to_quiet(object, Some(plan())) }
 }
 
 /// Seen: everything, all well, but for the commit's outcome.
 pub fn ready_to_commit(object: &AppMigration) -> Seen {
-    Seen {
-        target: Some(target(&[])),
-        unmoved: Some(Ok(())),
-        ..up_to_stored(object)
-    }
+    Seen { target: Some(target(&[])), unmoved: Some(Ok(())), ..up_to_stored(object) }
 }

@@ -68,10 +68,7 @@ pub struct Topics {
 
 impl From<&TopicSelection> for Topics {
     fn from(topics: &TopicSelection) -> Self {
-        Self {
-            include: topics.include.clone(),
-            exclude: topics.exclude.clone(),
-        }
+        Self { include: topics.include.clone(), exclude: topics.exclude.clone() }
     }
 }
 
@@ -128,14 +125,8 @@ impl Snapshot {
         };
         check(self.replicator != spec.replicator_ref.name, "spec.replicatorRef");
         check(self.group != spec.consumer_group, "spec.consumerGroup");
-        check(
-            self.target_group != spec.target_group(),
-            "spec.targetConsumerGroup",
-        );
-        check(
-            self.topics != spec.topics.as_ref().map(Topics::from),
-            "spec.topics",
-        );
+        check(self.target_group != spec.target_group(), "spec.targetConsumerGroup");
+        check(self.topics != spec.topics.as_ref().map(Topics::from), "spec.topics");
         changed
     }
 
@@ -176,9 +167,7 @@ pub struct Journal {
 impl Journal {
     /// The plan, where it was committed and read back.
     pub fn committed_plan(&self) -> Option<&Plan> {
-        self.plan
-            .as_ref()
-            .filter(|plan| self.sealed && plan.commit_begun_at.is_some())
+        self.plan.as_ref().filter(|plan| self.sealed && plan.commit_begun_at.is_some())
     }
 }
 
@@ -203,24 +192,14 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
     let name = name(object);
     let unreadable = |file| {
         let name = name.clone();
-        move |error: serde_json::Error| JournalError::Unreadable {
-            name,
-            file,
-            why: error.to_string(),
-        }
+        move |error: serde_json::Error| JournalError::Unreadable { name, file, why: error.to_string() }
     };
     let mut files = BTreeMap::new();
     if let Some(snapshot) = &journal.snapshot {
-        files.insert(
-            SNAPSHOT_FILE,
-            serde_json::to_vec_pretty(snapshot).map_err(unreadable(SNAPSHOT_FILE))?,
-        );
+        files.insert(SNAPSHOT_FILE, serde_json::to_vec_pretty(snapshot).map_err(unreadable(SNAPSHOT_FILE))?);
     }
     if let Some(plan) = &journal.plan {
-        files.insert(
-            PLAN_FILE,
-            serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?,
-        );
+        files.insert(PLAN_FILE, serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?);
         files.insert(OFFSETS_FILE, plan.offsets_csv().into_bytes());
     }
     let size: usize = files.values().map(Vec::len).sum();
@@ -228,10 +207,7 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
         let text =
             |(file, bytes): (&str, Vec<u8>)| (file.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         let data = files.into_iter().map(text).collect();
-        return Ok(vec![ConfigMap {
-            data: Some(data),
-            ..config_map(object, &name)
-        }]);
+        return Ok(vec![ConfigMap { data: Some(data), ..config_map(object, &name) }]);
     }
     Ok(split(object, &name, files, &journal.parts))
 }
@@ -251,9 +227,7 @@ fn split(
     }
     let mut maps: Vec<ConfigMap> = Vec::new();
     let mut index = BTreeMap::new();
-    let free = (1_u32..)
-        .map(|n| format!("{name}-{n}"))
-        .filter(|part| !in_use.contains(part));
+    let free = (1_u32..).map(|n| format!("{name}-{n}")).filter(|part| !in_use.contains(part));
     for ((key, chunk), part) in parts.into_iter().zip(free) {
         index.insert(key.clone(), part.clone());
         maps.push(ConfigMap {
@@ -296,9 +270,7 @@ fn index(first: &ConfigMap) -> Result<BTreeMap<String, String>, JournalError> {
 /// The pieces that the index lists, by key. Each must be there.
 fn pieces<'a>(first: &ConfigMap, parts: &'a [ConfigMap]) -> Result<BTreeMap<String, &'a [u8]>, JournalError> {
     let held = |part: &str, key: &str| {
-        let map = parts
-            .iter()
-            .find(|map| map.metadata.name.as_deref() == Some(part))?;
+        let map = parts.iter().find(|map| map.metadata.name.as_deref() == Some(part))?;
         Some(map.binary_data.as_ref()?.get(key)?.0.as_slice())
     };
     let piece = |(key, part): (String, String)| match held(&part, &key) {
@@ -345,12 +317,7 @@ pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, Journal
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|e| unreadable(PLAN_FILE, &e))?),
         None => None,
     };
-    Ok(Journal {
-        snapshot,
-        plan,
-        parts: part_names(first)?,
-        sealed: first.immutable == Some(true),
-    })
+    Ok(Journal { snapshot, plan, parts: part_names(first)?, sealed: first.immutable == Some(true) })
 }
 
 /// The name of the journal's first ConfigMap.
@@ -392,9 +359,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    GzDecoder::new(bytes)
-        .take(MAX_UNPACKED)
-        .read_to_end(&mut unpacked)?;
+    GzDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut unpacked)?;
     Ok(unpacked)
 }
 

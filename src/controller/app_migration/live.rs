@@ -17,10 +17,6 @@ pub struct Live {
 impl Live {
     /// At the start of a reconcile.
     pub fn new(object: AppMigration) -> Self {
-        Self {
-            object,
-            seen: Seen::default(),
-            clusters: None,
-        }
+        Self { object, seen: Seen::default(), clusters: None }
     }
 }

@@ -66,10 +66,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
         }
     }
     tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
-    let rest = Rest {
-        rungs: Rungs::default(),
-        next: Next::BackOff,
-    };
+    let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
     Ok(schedule(&rest, &uid, &context, started.elapsed()))
 }
 
@@ -79,10 +76,7 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
     let reference =
         ObjectRef::new(&object.spec.replicator_ref.name).within(&object.namespace().unwrap_or_default());
     let replicator = context.replicators.get(&reference).map(|r| {
-        let ready = r
-            .status
-            .as_ref()
-            .and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
+        let ready = r.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
         (
             r.uid(),
             r.metadata.generation,
@@ -110,11 +104,7 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         Next::After(delay) => context.pace(uid, |pace| pace.after(delay, now)),
         Next::BackOff => {
             let error = rest.rungs.ready().reason.is_error();
-            let cap = if error {
-                options.backoff_max
-            } else {
-                options.backoff_max.min(LONGEST_WAIT)
-            };
+            let cap = if error { options.backoff_max } else { options.backoff_max.min(LONGEST_WAIT) };
             let pause = (took * SHARE).min(LONGEST_PAUSE);
             context.pace(uid, |pace| {
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);

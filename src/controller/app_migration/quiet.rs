@@ -43,10 +43,7 @@ impl QuietWatch {
         };
         let offset =
             |offsets: &BTreeMap<TopicPartition, Committed>, q| offsets.get(q).map(|c: &Committed| c.offset);
-        let moved = committed
-            .keys()
-            .chain(first.keys())
-            .find(|q| offset(first, q) != offset(committed, q));
+        let moved = committed.keys().chain(first.keys()).find(|q| offset(first, q) != offset(committed, q));
         if let Some(q) = moved {
             let show = |offset: Option<i64>| offset.map_or("none".to_owned(), |o| o.to_string());
             let text = format!(
@@ -76,13 +73,7 @@ mod tests {
     use crate::{TopicPartition, kafka::Committed};
 
     fn at(offset: i64) -> BTreeMap<TopicPartition, Committed> {
-        BTreeMap::from([(
-            TopicPartition::new("orders", 0),
-            Committed {
-                offset,
-                metadata: vec![],
-            },
-        )])
+        BTreeMap::from([(TopicPartition::new("orders", 0), Committed { offset, metadata: vec![] })])
     }
 
     #[test]
@@ -93,21 +84,12 @@ mod tests {
         assert!(
             matches!(watch.look(&at(5), 10 * second, start + 9 * second), Quiet::Running(d) if d == second)
         );
-        assert!(matches!(
-            watch.look(&at(5), 10 * second, start + 10 * second),
-            Quiet::Still
-        ));
+        assert!(matches!(watch.look(&at(5), 10 * second, start + 10 * second), Quiet::Still));
         assert!(
             matches!(watch.look(&at(6), 10 * second, start + 11 * second), Quiet::Moving(text, _) if text.contains("from 5 to 6"))
         );
         // A move starts the period anew.
-        assert!(matches!(
-            watch.look(&at(6), 10 * second, start + 20 * second),
-            Quiet::Running(_)
-        ));
-        assert!(matches!(
-            watch.look(&at(6), 10 * second, start + 21 * second),
-            Quiet::Still
-        ));
+        assert!(matches!(watch.look(&at(6), 10 * second, start + 20 * second), Quiet::Running(_)));
+        assert!(matches!(watch.look(&at(6), 10 * second, start + 21 * second), Quiet::Still));
     }
 }

@@ -32,10 +32,7 @@ use super::{
 
 /// Writes the end of a reconcile.
 pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
-    let completed = rungs
-        .ready
-        .as_ref()
-        .is_some_and(|r| r.reason == Reason::Completed);
+    let completed = rungs.ready.as_ref().is_some_and(|r| r.reason == Reason::Completed);
     if completed {
         crash_point!("before-report", live.object);
     }
@@ -65,9 +62,7 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
         migration = %object.name_any(), namespace = object.namespace(), generation = object.metadata.generation,
         reason = %ready.reason, message = ready.message, "migration"
     );
-    context
-        .tell(object, warning, ready.reason, "Migrate", &ready.message)
-        .await;
+    context.tell(object, warning, ready.reason, "Migrate", &ready.message).await;
     Ok(())
 }
 
@@ -92,11 +87,7 @@ pub async fn lock(live: &mut Live, context: &Context) -> Result<(), KubeError> {
 /// How status names a plan.
 pub fn plan_ref(object: &AppMigration, plan: &Plan) -> PlanRef {
     let computed_at = plan.computed_at.parse().unwrap_or_else(|_| Timestamp::now());
-    PlanRef {
-        config_map: journal::name(object),
-        hash: plan.hash(),
-        computed_at: Time(computed_at),
-    }
+    PlanRef { config_map: journal::name(object), hash: plan.hash(), computed_at: Time(computed_at) }
 }
 
 /// Changes status, if `change` changes anything.
@@ -135,14 +126,9 @@ pub async fn write_with(
 }
 
 async fn replace(live: &mut Live, context: &Context, status: AppMigrationStatus) -> Result<(), KubeError> {
-    let api: Api<AppMigration> = Api::namespaced(
-        context.client.clone(),
-        &live.object.namespace().unwrap_or_default(),
-    );
-    let object = AppMigration {
-        status: Some(status),
-        ..live.object.clone()
-    };
+    let api: Api<AppMigration> =
+        Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
+    let object = AppMigration { status: Some(status), ..live.object.clone() };
     live.object =
         within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
     Ok(())
@@ -181,39 +167,18 @@ fn summary(live: &Live) -> Option<Summary> {
         _ => None,
     };
     let plan = live.seen.stored_plan().or(computed)?;
-    if live
-        .seen
-        .own_journal()
-        .is_some_and(|j| j.committed_plan().is_some())
-    {
+    if live.seen.own_journal().is_some_and(|j| j.committed_plan().is_some()) {
         return Some(count(plan, |_| true, None));
     }
-    let committed: BTreeSet<_> = live
-        .seen
-        .outcome
-        .as_ref()
-        .map(|o| o.committed.iter().collect())
-        .unwrap_or_default();
-    let before = live
-        .object
-        .status
-        .as_ref()
-        .and_then(|s| s.summary.as_ref())
-        .map_or(0, |s| s.committed);
-    Some(count(
-        plan,
-        |t| committed.contains(&t.target()),
-        live.seen.outcome.is_none().then_some(before),
-    ))
+    let committed: BTreeSet<_> =
+        live.seen.outcome.as_ref().map(|o| o.committed.iter().collect()).unwrap_or_default();
+    let before = live.object.status.as_ref().and_then(|s| s.summary.as_ref()).map_or(0, |s| s.committed);
+    Some(count(plan, |t| committed.contains(&t.target()), live.seen.outcome.is_none().then_some(before)))
 }
 
 /// Counts by source partition. `known` is how many are committed, where it was not looked at now.
 fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<u32>) -> Summary {
-    let rows = || {
-        plan.targets
-            .iter()
-            .flat_map(|t| t.sources.iter().map(move |row| (t, row)))
-    };
+    let rows = || plan.targets.iter().flat_map(|t| t.sources.iter().map(move |row| (t, row)));
     let mut by_source: BTreeMap<(&str, i32), Vec<(&TargetPlan, &SourceCertificate)>> = BTreeMap::new();
     for (t, row) in rows() {
         let q = (row.topic.as_str(), row.partition);
@@ -221,12 +186,8 @@ fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<
     }
     let topics: BTreeSet<&str> = by_source.keys().map(|(topic, _)| *topic).collect();
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let committed = number(
-        by_source
-            .values()
-            .filter(|rows| rows.iter().all(|(t, _)| is_committed(t)))
-            .count(),
-    );
+    let committed =
+        number(by_source.values().filter(|rows| rows.iter().all(|(t, _)| is_committed(t))).count());
     let committed = known.unwrap_or(committed);
     let total = number(by_source.len());
     Summary {
@@ -234,18 +195,9 @@ fn count(plan: &Plan, is_committed: impl Fn(&TargetPlan) -> bool, known: Option<
         partitions: total,
         committed,
         progress: format!("{committed}/{total}"),
-        exact: number(
-            by_source
-                .values()
-                .filter(|rows| rows.iter().all(|(_, row)| row.exact))
-                .count(),
-        ),
+        exact: number(by_source.values().filter(|rows| rows.iter().all(|(_, row)| row.exact)).count()),
         reread: rows().map(|(_, row)| row.reread).sum(),
-        gaps: by_source
-            .values()
-            .filter_map(|rows| rows.first())
-            .map(|(_, row)| row.gap)
-            .sum(),
+        gaps: by_source.values().filter_map(|rows| rows.first()).map(|(_, row)| row.gap).sum(),
         natives_skipped: plan.targets.iter().map(|t| t.natives_skipped).sum(),
     }
 }

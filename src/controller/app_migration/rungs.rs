@@ -33,10 +33,7 @@ pub struct Rungs {
 impl Rungs {
     /// Of a finished object.
     pub fn finished() -> Self {
-        Self {
-            finished: true,
-            ..Self::default()
-        }
+        Self { finished: true, ..Self::default() }
     }
 
     /// Sets one condition.
@@ -73,18 +70,10 @@ impl Rungs {
         if let Some(ready) = &self.ready {
             return ready.clone();
         }
-        let open = || {
-            LADDER
-                .iter()
-                .filter_map(|kind| self.get(*kind))
-                .filter(|s| s.status != Status::True)
-        };
+        let open = || LADDER.iter().filter_map(|kind| self.get(*kind)).filter(|s| s.status != Status::True);
         let first = open().find(|s| self.is_stalled(s)).or_else(|| open().next());
         let first = first.cloned().unwrap_or_else(Self::not_judged);
-        Statement {
-            status: Status::False,
-            ..first
-        }
+        Statement { status: Status::False, ..first }
     }
 
     /// Whether only the user can end it.

@@ -24,10 +24,7 @@ impl Selection {
     /// Compiles `spec.topics`. The error names the field.
     pub fn new(spec: &AppMigrationSpec) -> Result<Self, String> {
         let Some(topics) = &spec.topics else {
-            return Ok(Self {
-                include: vec![],
-                exclude: vec![],
-            });
+            return Ok(Self { include: vec![], exclude: vec![] });
         };
         let compile = |field: &str, patterns: &[String]| {
             let all: Result<Vec<_>, _> = patterns.iter().map(|p| TopicPattern::new(p)).collect();
@@ -84,11 +81,7 @@ pub struct Chosen {
 
 /// Chooses the partitions. An error is everything that stands in the way.
 pub fn choose(inputs: &Inputs<'_>) -> Result<Scope, Vec<Finding>> {
-    let mut chooser = Chooser {
-        inputs,
-        scope: Scope::default(),
-        findings: Vec::new(),
-    };
+    let mut chooser = Chooser { inputs, scope: Scope::default(), findings: Vec::new() };
     let topics: BTreeSet<&str> = inputs.committed.keys().map(|q| q.topic.as_str()).collect();
     for topic in &topics {
         if inputs.selection.takes(topic) {
@@ -99,11 +92,7 @@ pub fn choose(inputs: &Inputs<'_>) -> Result<Scope, Vec<Finding>> {
     }
     chooser.shared();
     chooser.implied();
-    if chooser.findings.is_empty() {
-        Ok(chooser.scope)
-    } else {
-        Err(chooser.findings)
-    }
+    if chooser.findings.is_empty() { Ok(chooser.scope) } else { Err(chooser.findings) }
 }
 
 struct Chooser<'a> {
@@ -114,24 +103,16 @@ struct Chooser<'a> {
 
 impl Chooser<'_> {
     fn find(&mut self, reason: Reason, topic: &str, partition: i32, text: String) {
-        self.findings
-            .push(Finding::new(reason, &TopicPartition::new(topic, partition), text));
+        self.findings.push(Finding::new(reason, &TopicPartition::new(topic, partition), text));
     }
 
     fn leave_out(&mut self, topic: &str, partition: Option<i32>, why: &str) {
-        self.scope.left_out.push(LeftOut {
-            topic: topic.to_owned(),
-            partition,
-            why: why.to_owned(),
-        });
+        self.scope.left_out.push(LeftOut { topic: topic.to_owned(), partition, why: why.to_owned() });
     }
 
     fn topic(&mut self, topic: &str) {
         let committed = self.inputs.committed;
-        let first = committed
-            .keys()
-            .find(|q| q.topic == topic)
-            .map_or(0, |q| q.partition);
+        let first = committed.keys().find(|q| q.topic == topic).map_or(0, |q| q.partition);
         let Some(route) = self.inputs.replicator.routes.route(topic) else {
             if self.inputs.spec.policies.unreplicated_topics == UnreplicatedTopics::Ignore {
                 return self.leave_out(topic, None, "policies.unreplicatedTopics: Ignore");
@@ -143,10 +124,7 @@ impl Chooser<'_> {
         let partitions = self.inputs.source_topics.get(topic).copied().unwrap_or_default();
         for number in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
             let q = TopicPartition::new(topic, number);
-            match (
-                committed.get(&q),
-                self.inputs.spec.policies.uncommitted_partitions,
-            ) {
+            match (committed.get(&q), self.inputs.spec.policies.uncommitted_partitions) {
                 (None, UncommittedPartitions::Skip) => {
                     self.leave_out(
                         topic,
@@ -176,30 +154,18 @@ impl Chooser<'_> {
                 (0..i32::try_from(n).unwrap_or(i32::MAX)).collect()
             }
             (Some(n), _) => {
-                let text = format!(
-                    "the target topic {} has only {n} partitions; add partitions to it",
-                    route.topic
-                );
+                let text =
+                    format!("the target topic {} has only {n} partitions; add partitions to it", route.topic);
                 return self.find(Reason::TargetPartitionMissing, &q.topic, q.partition, text);
             }
             (None, _) => {
-                let text = format!(
-                    "the target has no topic {}; is the replicator running?",
-                    route.topic
-                );
+                let text = format!("the target has no topic {}; is the replicator running?", route.topic);
                 return self.find(Reason::TargetPartitionMissing, &q.topic, q.partition, text);
             }
         };
-        let targets: Vec<_> = targets
-            .into_iter()
-            .map(|n| TopicPartition::new(&route.topic, n))
-            .collect();
-        self.scope
-            .targets
-            .extend(targets.iter().map(|t| (t.clone(), Implied::default())));
-        self.scope
-            .sources
-            .insert(q.clone(), Chosen { committed, targets });
+        let targets: Vec<_> = targets.into_iter().map(|n| TopicPartition::new(&route.topic, n)).collect();
+        self.scope.targets.extend(targets.iter().map(|t| (t.clone(), Implied::default())));
+        self.scope.sources.insert(q.clone(), Chosen { committed, targets });
     }
 
     /// Rule 16: on a target partition that it shares with one that takes part, none can be left absent.
@@ -226,46 +192,27 @@ impl Chooser<'_> {
                  offset ({}): set policies.uncommittedPartitions to Earliest or Latest, or let its topic take part",
                 left.why
             );
-            self.find(
-                Reason::UncommittedPartitions,
-                &left.topic,
-                left.partition.unwrap_or(0),
-                text,
-            );
+            self.find(Reason::UncommittedPartitions, &left.topic, left.partition.unwrap_or(0), text);
         }
     }
 
     /// What the route tells where the topic or the partition header is not written.
     fn implied(&mut self) {
         let replicator = self.inputs.replicator;
-        let (topic_off, partition_off) = (
-            replicator.format.topic.is_none(),
-            replicator.format.partition.is_none(),
-        );
+        let (topic_off, partition_off) =
+            (replicator.format.topic.is_none(), replicator.format.partition.is_none());
         if !topic_off && !partition_off {
             return;
         }
-        let routed = replicator
-            .routes
-            .resolve(self.inputs.source_topics.keys().map(String::as_str));
+        let routed = replicator.routes.resolve(self.inputs.source_topics.keys().map(String::as_str));
         let targets: Vec<TopicPartition> = self.scope.targets.keys().cloned().collect();
         for t in targets {
-            let into: Vec<_> = routed
-                .iter()
-                .filter(|(_, route)| route.topic == t.topic)
-                .collect();
-            let spread = into
-                .iter()
-                .any(|(_, route)| route.partitioning == TargetPartitioning::Producer);
+            let into: Vec<_> = routed.iter().filter(|(_, route)| route.topic == t.topic).collect();
+            let spread = into.iter().any(|(_, route)| route.partitioning == TargetPartitioning::Producer);
             if (topic_off && into.len() > 1) || (partition_off && spread) {
                 let text = "it can hold records of several source partitions: enable the topic and partition \
                             headers in features.tracingHeaders of the K2KReplicator";
-                self.find(
-                    Reason::TracingHeadersDisabled,
-                    &t.topic,
-                    t.partition,
-                    text.to_owned(),
-                );
+                self.find(Reason::TracingHeadersDisabled, &t.topic, t.partition, text.to_owned());
                 continue;
             }
             let implied = Implied {

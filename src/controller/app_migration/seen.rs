@@ -183,28 +183,15 @@ impl Outcome {
 
     /// The condition's reason.
     pub fn reason(&self) -> Reason {
-        if self.active.is_some() {
-            Reason::TargetGroupActive
-        } else {
-            Reason::CommitFailed
-        }
+        if self.active.is_some() { Reason::TargetGroupActive } else { Reason::CommitFailed }
     }
 
     /// The condition's message: names exactly which partitions were not committed.
     pub fn message(&self) -> String {
         let mut all: Vec<String> = self.active.iter().cloned().collect();
-        all.extend(
-            self.refused
-                .iter()
-                .chain(&self.failed)
-                .take(10)
-                .map(|(t, why)| format!("{t}: {why}")),
-        );
+        all.extend(self.refused.iter().chain(&self.failed).take(10).map(|(t, why)| format!("{t}: {why}")));
         let failed = self.refused.len() + self.failed.len();
         let committed = self.committed.len();
-        format!(
-            "{}; {committed} partitions are committed, {failed} are not",
-            all.join("; ")
-        )
+        format!("{}; {committed} partitions are committed, {failed} are not", all.join("; "))
     }
 }

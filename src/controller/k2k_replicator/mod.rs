@@ -52,19 +52,11 @@ pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Res
 async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
     let replicator = Replicator::new(object).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
     let namespace = object.namespace().unwrap_or_default();
-    let source = context
-        .cluster(&namespace, Side::Source, &replicator.source.cluster)
-        .await?;
-    let target = context
-        .cluster(&namespace, Side::Target, &replicator.target)
-        .await?;
+    let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
+    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
     let on_source = |error| Fault::kafka(Side::Source, &error);
     let on_target = |error| Fault::kafka(Side::Target, &error);
-    context.note_target(
-        &namespace,
-        &replicator.name,
-        &target.current_id().await.map_err(on_target)?,
-    );
+    context.note_target(&namespace, &replicator.name, &target.current_id().await.map_err(on_target)?);
     // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
     let named = literal_topics(object);
     source.describe_topics(&named).await.map_err(on_source)?;
@@ -94,35 +86,20 @@ async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Faul
 
 /// Topics that the routes name outright, without any pattern.
 fn literal_topics(object: &K2KReplicator) -> Vec<String> {
-    let patterns = object
-        .spec
-        .replication
-        .iter()
-        .flatten()
-        .flat_map(|entry| &entry.topics);
-    let literal = |p: &&String| {
-        p.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-    };
+    let patterns = object.spec.replication.iter().flatten().flat_map(|entry| &entry.topics);
+    let literal = |p: &&String| p.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     patterns.filter(literal).cloned().collect()
 }
 
 fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
-    topics
-        .iter()
-        .filter_map(|topic| routes.route(topic))
-        .map(|route| route.topic)
-        .collect()
+    topics.iter().filter_map(|topic| routes.route(topic)).map(|route| route.topic).collect()
 }
 
 fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
         Ok(Seen { summary, missing }) => {
-            let text = format!(
-                "{} topics with {} partitions are routed",
-                summary.topics, summary.partitions
-            );
+            let text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
             let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
             let more = if missing.len() > names.len() { ", …" } else { "" };
             let text = match names.len() {
@@ -162,15 +139,7 @@ async fn report(
     let told = conditions::find(&before.conditions, ConditionType::Ready);
     if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
         tracing::info!(replicator = %object.name_any(), namespace = object.namespace(), reason = %ready.reason, message = ready.message, "replicator");
-        context
-            .tell(
-                &object,
-                ready.status != Status::True,
-                ready.reason,
-                "Check",
-                &ready.message,
-            )
-            .await;
+        context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
     }
     Ok(())
 }

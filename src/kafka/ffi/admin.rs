@@ -94,16 +94,11 @@ pub(in crate::kafka) fn describe_topics(
         return Ok(BTreeMap::new());
     }
     let topics = TopicNames::new(names)?;
-    let event = ask(
-        client,
-        Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        patience,
-        plain,
-        |client, options, queue| {
+    let event =
+        ask(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, patience, plain, |client, options, queue| {
             // SAFETY: all are valid; the names are copied before the call returns.
             unsafe { sys::rd_kafka_DescribeTopics(client, topics.0, options, queue) }
-        },
-    )?;
+        })?;
     // SAFETY: the result and all that it points to live as long as the event.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event.ptr());
@@ -133,10 +128,7 @@ unsafe fn read_topic(
     unsafe {
         let name = text(sys::rd_kafka_TopicDescription_name(topic));
         match error_of(sys::rd_kafka_TopicDescription_error(topic)) {
-            Err(Failure::Call {
-                code: code::UNKNOWN_TOPIC_OR_PART,
-                ..
-            }) => return Ok(None),
+            Err(Failure::Call { code: code::UNKNOWN_TOPIC_OR_PART, .. }) => return Ok(None),
             Err(failure) => return Err(Failure::named(&name, failure.code().unwrap_or(code::BAD_MSG))),
             Ok(()) => {}
         }
@@ -158,10 +150,7 @@ unsafe fn topic_id(id: *const sys::rd_kafka_Uuid_t) -> String {
     }
     // SAFETY: not null, see above.
     let (high, low) = unsafe {
-        (
-            sys::rd_kafka_Uuid_most_significant_bits(id),
-            sys::rd_kafka_Uuid_least_significant_bits(id),
-        )
+        (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
     };
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&high.to_be_bytes());
@@ -174,19 +163,12 @@ struct TopicNames(*mut sys::rd_kafka_TopicCollection_t);
 
 impl TopicNames {
     fn new(names: &[String]) -> Result<Self, Failure> {
-        let names = names
-            .iter()
-            .map(|name| c_string(name))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = names.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: `names` is alive during the call, which copies them.
         let topics =
             unsafe { sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
-        if topics.is_null() {
-            Err(Failure::call(code::INVALID_ARGUMENT))
-        } else {
-            Ok(Self(topics))
-        }
+        if topics.is_null() { Err(Failure::call(code::INVALID_ARGUMENT)) } else { Ok(Self(topics)) }
     }
 }
 
@@ -229,10 +211,7 @@ pub(in crate::kafka) fn list_offsets(
         event => event?,
     };
     let offsets = read_offsets(&event)?;
-    match partitions
-        .iter()
-        .find(|partition| !offsets.contains_key(partition))
-    {
+    match partitions.iter().find(|partition| !offsets.contains_key(partition)) {
         Some(missing) => Err(Failure::named(missing, code::LEADER_NOT_AVAILABLE)),
         None => Ok(offsets),
     }
@@ -240,10 +219,7 @@ pub(in crate::kafka) fn list_offsets(
 
 /// The client drops every partition's own error when no leader at all is known: asks what it was.
 fn no_leaders(client: &NativeClient, partitions: &[TopicPartition], patience: &Patience) -> Failure {
-    let names: BTreeSet<_> = partitions
-        .iter()
-        .map(|partition| partition.topic.clone())
-        .collect();
+    let names: BTreeSet<_> = partitions.iter().map(|partition| partition.topic.clone()).collect();
     let names: Vec<_> = names.into_iter().collect();
     let topics = match describe_topics(client, &names, patience) {
         Ok(topics) => topics,

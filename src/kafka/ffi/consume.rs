@@ -19,20 +19,11 @@ pub(in crate::kafka) enum Polled {
     /// The end of a partition, as a `read_committed` reader sees it; `offset` is the position there.
     End { partition: TopicPartition, offset: i64 },
     /// A partition failed at `offset`.
-    Partition {
-        partition: TopicPartition,
-        offset: i64,
-        code: i32,
-        reason: String,
-    },
+    Partition { partition: TopicPartition, offset: i64, code: i32, reason: String },
     /// Something about a broker or the group.
     Client { code: i32, reason: String },
     /// A log line.
-    Log {
-        level: i32,
-        facility: String,
-        line: String,
-    },
+    Log { level: i32, facility: String, line: String },
     /// The client's own statistics, as JSON.
     Statistics(Vec<u8>),
     /// Of no interest here.
@@ -71,10 +62,7 @@ pub(super) fn read_fetch(event: Event) -> Polled {
     if message.is_null() {
         return Polled::Other;
     }
-    Polled::Record(RecordEvent {
-        message,
-        _event: event,
-    })
+    Polled::Record(RecordEvent { message, _event: event })
 }
 
 pub(super) fn read_error(event: &Event) -> Polled {
@@ -91,16 +79,8 @@ pub(super) fn read_error(event: &Event) -> Polled {
         }
     };
     match place {
-        Some(at) if code == code::PARTITION_EOF => Polled::End {
-            partition: at.partition,
-            offset: at.offset,
-        },
-        Some(at) => Polled::Partition {
-            partition: at.partition,
-            offset: at.offset,
-            code,
-            reason,
-        },
+        Some(at) if code == code::PARTITION_EOF => Polled::End { partition: at.partition, offset: at.offset },
+        Some(at) => Polled::Partition { partition: at.partition, offset: at.offset, code, reason },
         None => Polled::Client { code, reason },
     }
 }
@@ -112,11 +92,7 @@ pub(super) fn read_log(event: &Event) -> Polled {
         if sys::rd_kafka_event_log(event.ptr(), &raw mut facility, &raw mut line, &raw mut level) != 0 {
             return Polled::Other;
         }
-        Polled::Log {
-            level,
-            facility: text(facility),
-            line: text(line),
-        }
+        Polled::Log { level, facility: text(facility), line: text(line) }
     }
 }
 
@@ -180,11 +156,7 @@ impl RecordEvent {
                 0
             }
         };
-        RawHeaders {
-            headers,
-            count,
-            record: PhantomData,
-        }
+        RawHeaders { headers, count, record: PhantomData }
     }
 }
 

@@ -50,11 +50,7 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         // SAFETY: the client lives in the box, which is neither moved out of nor dropped before the queues.
         let client: &'static rdkafka::client::NativeClient =
             unsafe { &*std::ptr::from_ref(consumer.client().native_client()) };
-        Ok(Self {
-            control: Queue::of_consumer(client)?,
-            records: Queue::new(client)?,
-            consumer,
-        })
+        Ok(Self { control: Queue::of_consumer(client)?, records: Queue::new(client)?, consumer })
     }
 
     /// Subscribes to these topics; the assignment comes as an event. To none: leaves the group.
@@ -63,10 +59,9 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
             self.consumer.unsubscribe();
             return Ok(());
         }
-        self.consumer.subscribe(topics).map_err(|error| Failure::Call {
-            code: code::INVALID_ARGUMENT,
-            reason: error.to_string(),
-        })
+        self.consumer
+            .subscribe(topics)
+            .map_err(|error| Failure::Call { code: code::INVALID_ARGUMENT, reason: error.to_string() })
     }
 
     /// What happened to the group. To be called often: the member counts as alive by it.
@@ -93,9 +88,7 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         for partition in partitions {
             list.push(partition, i64::from(sys::RD_KAFKA_OFFSET_INVALID), &[])?;
         }
-        partitions
-            .iter()
-            .try_for_each(|partition| self.forward(partition))?;
+        partitions.iter().try_for_each(|partition| self.forward(partition))?;
         // SAFETY: client and list are valid; the list is copied.
         match unsafe { rd_kafka_assign(self.client(), list.ptr()) } {
             0 => Ok(()),
@@ -125,19 +118,9 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         }
         // SAFETY: all valid; the list is copied. Without a callback the answer is an event on that queue.
         let code = unsafe {
-            rd_kafka_commit_queue(
-                self.client(),
-                list.ptr(),
-                self.control.ptr(),
-                None,
-                std::ptr::null_mut(),
-            )
+            rd_kafka_commit_queue(self.client(), list.ptr(), self.control.ptr(), None, std::ptr::null_mut())
         };
-        if code == 0 {
-            Ok(())
-        } else {
-            Err(Failure::call(code))
-        }
+        if code == 0 { Ok(()) } else { Err(Failure::call(code)) }
     }
 
     /// Lets the partition's records arrive on the record queue. An application's own forwarding outlasts the
@@ -184,9 +167,5 @@ fn read_commit(event: &Event) -> Result<(), Vec<(TopicPartition, i32)>> {
         (code != 0).then_some((element.partition, code))
     });
     let failed: Vec<_> = failed.collect();
-    if failed.is_empty() && matches!(whole, 0 | code::NO_OFFSET) {
-        Ok(())
-    } else {
-        Err(failed)
-    }
+    if failed.is_empty() && matches!(whole, 0 | code::NO_OFFSET) { Ok(()) } else { Err(failed) }
 }

@@ -57,10 +57,7 @@ pub(in crate::kafka) fn committed(
         if result.is_null() {
             return Err(Failure::call(code::BAD_MSG));
         }
-        array(
-            sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count),
-            count,
-        )
+        array(sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count), count)
     };
     stable_offsets(read_group_result(groups)?)
 }
@@ -78,10 +75,7 @@ fn stable_offsets(elements: Vec<Element>) -> Result<BTreeMap<TopicPartition, Com
             // A partition without a commit comes back as a negative offset.
             0 if element.offset < 0 => {}
             0 => {
-                let committed = Committed {
-                    offset: element.offset,
-                    metadata: element.metadata,
-                };
+                let committed = Committed { offset: element.offset, metadata: element.metadata };
                 offsets.insert(element.partition, committed);
             }
             code::UNSTABLE_OFFSET_COMMIT => unstable.push(element.partition),
@@ -136,16 +130,10 @@ fn read_altered(event: &Event) -> Result<Vec<(TopicPartition, i32)>, Failure> {
         if result.is_null() {
             return Err(Failure::call(code::BAD_MSG));
         }
-        array(
-            sys::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &raw mut count),
-            count,
-        )
+        array(sys::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &raw mut count), count)
     };
     let elements = read_group_result(groups)?;
-    Ok(elements
-        .into_iter()
-        .map(|element| (element.partition, element.code))
-        .collect())
+    Ok(elements.into_iter().map(|element| (element.partition, element.code)).collect())
 }
 
 /// The partitions of the one group that was asked for.
@@ -188,9 +176,7 @@ fn read_description(event: &Event) -> Result<GroupDescription, Failure> {
         }
         let mut count = 0;
         let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-        let &group = array(groups, count)
-            .first()
-            .ok_or_else(|| Failure::call(code::BAD_MSG))?;
+        let &group = array(groups, count).first().ok_or_else(|| Failure::call(code::BAD_MSG))?;
         error_of(sys::rd_kafka_ConsumerGroupDescription_error(group))?;
         let members = sys::rd_kafka_ConsumerGroupDescription_member_count(group);
         Ok(GroupDescription {
@@ -217,9 +203,7 @@ unsafe fn read_member(member: *const sys::rd_kafka_MemberDescription_t) -> Group
         };
         GroupMember {
             member_id: text(sys::rd_kafka_MemberDescription_consumer_id(member)),
-            instance_id: (!instance.is_null())
-                .then(|| text(instance))
-                .filter(|id| !id.is_empty()),
+            instance_id: (!instance.is_null()).then(|| text(instance)).filter(|id| !id.is_empty()),
             client_id: text(sys::rd_kafka_MemberDescription_client_id(member)),
             host: text(sys::rd_kafka_MemberDescription_host(member)),
             assignment: assigned.into_iter().map(|element| element.partition).collect(),

@@ -42,10 +42,7 @@ pub(in crate::kafka) fn cluster_id(client: &NativeClient, patience: &Patience) -
     };
     if id.is_empty() {
         let reason = "the broker gives no cluster id (it is older than 0.10.1)".to_owned();
-        return Err(Failure::Call {
-            code: code::BAD_MSG,
-            reason,
-        });
+        return Err(Failure::Call { code: code::BAD_MSG, reason });
     }
     Ok(id)
 }
@@ -56,10 +53,7 @@ pub(in crate::kafka) fn list_topics(
     patience: &Patience,
 ) -> Result<BTreeMap<String, u32>, Failure> {
     let metadata = Metadata::ask(client, true, patience)?;
-    Ok(metadata
-        .topics()
-        .filter(|(_, partitions)| *partitions > 0)
-        .collect())
+    Ok(metadata.topics().filter(|(_, partitions)| *partitions > 0).collect())
 }
 
 /// An answer that we own.
@@ -76,13 +70,7 @@ impl Metadata {
             let mut metadata = std::ptr::null();
             // SAFETY: the client is valid; the answer, if any, is ours.
             let error = unsafe {
-                rd_kafka_metadata(
-                    client.ptr(),
-                    c_int::from(all_topics),
-                    null_mut(),
-                    &raw mut metadata,
-                    wait,
-                )
+                rd_kafka_metadata(client.ptr(), c_int::from(all_topics), null_mut(), &raw mut metadata, wait)
             };
             match error {
                 0 => {
@@ -100,20 +88,13 @@ impl Metadata {
 
     fn topics(&self) -> impl Iterator<Item = (String, u32)> {
         // SAFETY: the answer is valid while `self` is.
-        let (first, count) = unsafe {
-            (
-                addr_of!((*self.0.as_ptr()).topics).read(),
-                (*self.0.as_ptr()).topic_cnt,
-            )
-        };
+        let (first, count) =
+            unsafe { (addr_of!((*self.0.as_ptr()).topics).read(), (*self.0.as_ptr()).topic_cnt) };
         (0..usize::try_from(count).unwrap_or(0)).map(move |index| {
             // SAFETY: `first` has `count` elements; fields are read one by one, the error enum is not.
             unsafe {
                 let topic = first.add(index);
-                (
-                    text((*topic).topic),
-                    u32::try_from((*topic).partition_cnt).unwrap_or(0),
-                )
+                (text((*topic).topic), u32::try_from((*topic).partition_cnt).unwrap_or(0))
             }
         })
     }

@@ -117,11 +117,7 @@ pub(super) enum Failure {
     /// Transactions hold the offsets of these partitions.
     Unstable(Vec<TopicPartition>),
     /// A log does not hold, or never reaches, this offset.
-    OutOfRange {
-        partition: TopicPartition,
-        offset: i64,
-        reason: String,
-    },
+    OutOfRange { partition: TopicPartition, offset: i64, reason: String },
     /// The deadline passed.
     Expired,
     /// The caller is gone.
@@ -130,18 +126,11 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn call(code: i32) -> Self {
-        Self::Call {
-            code,
-            reason: describe(code),
-        }
+        Self::Call { code, reason: describe(code) }
     }
 
     pub(super) fn named(name: &(impl ToString + ?Sized), code: i32) -> Self {
-        Self::Named {
-            name: name.to_string(),
-            code,
-            reason: describe(code),
-        }
+        Self::Named { name: name.to_string(), code, reason: describe(code) }
     }
 
     /// The Kafka error code, where there is one.
@@ -187,10 +176,7 @@ unsafe fn error_of(error: *const sys::rd_kafka_error_t) -> Result<(), Failure> {
         return Ok(());
     }
     // SAFETY: not null, see above; the string lives as long as the error.
-    Err(Failure::Call {
-        code,
-        reason: unsafe { text(sys::rd_kafka_error_string(error)) },
-    })
+    Err(Failure::Call { code, reason: unsafe { text(sys::rd_kafka_error_string(error)) } })
 }
 
 /// The `err` field of a list's element, read as a number.

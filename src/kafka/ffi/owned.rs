@@ -32,10 +32,7 @@ impl<'a> Queue<'a> {
 
     pub(super) fn adopt(queue: *mut sys::rd_kafka_queue_t) -> Result<Self, Failure> {
         let queue = NonNull::new(queue).ok_or_else(|| Failure::call(code::INVALID_ARGUMENT))?;
-        Ok(Self {
-            queue,
-            client: PhantomData,
-        })
+        Ok(Self { queue, client: PhantomData })
     }
 
     pub(super) fn ptr(&self) -> *mut sys::rd_kafka_queue_t {
@@ -82,10 +79,7 @@ impl Event {
     pub(super) fn check(&self) -> Result<(), Failure> {
         match self.code() {
             0 => Ok(()),
-            code => Err(Failure::Call {
-                code,
-                reason: self.reason(),
-            }),
+            code => Err(Failure::Call { code, reason: self.reason() }),
         }
     }
 }
@@ -112,10 +106,7 @@ impl<'a> Options<'a> {
         // SAFETY: the client is valid.
         let options = NonNull::new(unsafe { sys::rd_kafka_AdminOptions_new(client.ptr(), call) })
             .ok_or_else(|| Failure::call(code::INVALID_ARGUMENT))?;
-        let options = Self {
-            options,
-            client: PhantomData,
-        };
+        let options = Self { options, client: PhantomData };
         let mut reason = [0; 256];
         // SAFETY: the buffer is writable for the length given. At most an hour, at least 1 ms.
         unsafe {
@@ -135,12 +126,7 @@ impl<'a> Options<'a> {
 
     pub(super) fn require_stable_offsets(&self) -> Result<(), Failure> {
         // SAFETY: the options are valid; the error, if any, is ours.
-        unsafe {
-            take_error(sys::rd_kafka_AdminOptions_set_require_stable_offsets(
-                self.ptr(),
-                1,
-            ))
-        }
+        unsafe { take_error(sys::rd_kafka_AdminOptions_set_require_stable_offsets(self.ptr(), 1)) }
     }
 
     pub(super) fn isolation(&self, level: sys::rd_kafka_IsolationLevel_t) -> Result<(), Failure> {

@@ -35,9 +35,7 @@ impl HeaderList {
             code::NO_ENTRY => headers = unsafe { sys::rd_kafka_headers_new(further) },
             code => return Err(Failure::call(code)),
         }
-        NonNull::new(headers)
-            .map(Self)
-            .ok_or_else(|| Failure::call(code::INVALID_ARGUMENT))
+        NonNull::new(headers).map(Self).ok_or_else(|| Failure::call(code::INVALID_ARGUMENT))
     }
 
     /// Appends a header.
@@ -123,9 +121,7 @@ impl<C: ProducerContext + 'static> Producer<C> {
         let name = c_string(topic)?;
         // SAFETY: the client is valid; null takes the default topic configuration.
         let handle = unsafe { sys::rd_kafka_topic_new(self.client(), name.as_ptr(), null_mut()) };
-        NonNull::new(handle)
-            .map(TopicHandle)
-            .ok_or_else(|| Failure::named(topic, code::INVALID_ARGUMENT))
+        NonNull::new(handle).map(TopicHandle).ok_or_else(|| Failure::named(topic, code::INVALID_ARGUMENT))
     }
 
     /// Queues a record. Gives it back where the client does not take it: `QUEUE_FULL` passes by itself.
@@ -136,62 +132,22 @@ impl<C: ProducerContext + 'static> Producer<C> {
     ) -> Result<(), Box<(Outgoing, Failure)>> {
         let message = outgoing.record.message;
         // SAFETY: the message lives as long as the record, which we hold until the call has returned.
-        let (value, value_len, key, key_len) = unsafe {
-            (
-                (*message).payload,
-                (*message).len,
-                (*message).key,
-                (*message).key_len,
-            )
-        };
+        let (value, value_len, key, key_len) =
+            unsafe { ((*message).payload, (*message).len, (*message).key, (*message).key_len) };
         let arguments = [
-            argument(
-                V::RD_KAFKA_VTYPE_RKT,
-                Union {
-                    rkt: topic.0.as_ptr(),
-                },
-            ),
-            argument(
-                V::RD_KAFKA_VTYPE_PARTITION,
-                Union {
-                    i32_: outgoing.partition.unwrap_or(UNASSIGNED),
-                },
-            ),
-            argument(
-                V::RD_KAFKA_VTYPE_MSGFLAGS,
-                Union {
-                    i: sys::RD_KAFKA_MSG_F_COPY,
-                },
-            ),
+            argument(V::RD_KAFKA_VTYPE_RKT, Union { rkt: topic.0.as_ptr() }),
+            argument(V::RD_KAFKA_VTYPE_PARTITION, Union { i32_: outgoing.partition.unwrap_or(UNASSIGNED) }),
+            argument(V::RD_KAFKA_VTYPE_MSGFLAGS, Union { i: sys::RD_KAFKA_MSG_F_COPY }),
             argument(V::RD_KAFKA_VTYPE_VALUE, memory(value, value_len)),
             argument(V::RD_KAFKA_VTYPE_KEY, memory(key, key_len)),
-            argument(
-                V::RD_KAFKA_VTYPE_TIMESTAMP,
-                Union {
-                    i64_: outgoing.timestamp_ms,
-                },
-            ),
-            argument(
-                V::RD_KAFKA_VTYPE_HEADERS,
-                Union {
-                    headers: outgoing.headers.0.as_ptr(),
-                },
-            ),
-            argument(
-                V::RD_KAFKA_VTYPE_OPAQUE,
-                Union {
-                    ptr: outgoing.ticket as *mut c_void,
-                },
-            ),
+            argument(V::RD_KAFKA_VTYPE_TIMESTAMP, Union { i64_: outgoing.timestamp_ms }),
+            argument(V::RD_KAFKA_VTYPE_HEADERS, Union { headers: outgoing.headers.0.as_ptr() }),
+            argument(V::RD_KAFKA_VTYPE_OPAQUE, Union { ptr: outgoing.ticket as *mut c_void }),
         ];
         // SAFETY: all pointers are valid during the call, key and value are copied. The headers become the
         // client's where it takes the record, and stay ours where it does not.
         let result = unsafe {
-            take_error(sys::rd_kafka_produceva(
-                self.client(),
-                arguments.as_ptr(),
-                arguments.len(),
-            ))
+            take_error(sys::rd_kafka_produceva(self.client(), arguments.as_ptr(), arguments.len()))
         };
         match result {
             Ok(()) => {
@@ -250,9 +206,7 @@ fn argument(vtype: sys::rd_kafka_vtype_t, u: Union) -> rd_kafka_vu_s {
 }
 
 fn memory(ptr: *mut c_void, size: usize) -> Union {
-    Union {
-        mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
-    }
+    Union { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
 }
 
 fn delivered(event: &Event) -> Vec<(usize, i32)> {

@@ -33,19 +33,13 @@ impl Trouble {
     /// Whether the principal lacks a right, so that waiting helps nobody.
     pub fn is_authorization(&self) -> bool {
         use super::ffi::code::{CLUSTER_AUTHORIZATION, GROUP_AUTHORIZATION, TOPIC_AUTHORIZATION};
-        matches!(
-            self.code,
-            TOPIC_AUTHORIZATION | GROUP_AUTHORIZATION | CLUSTER_AUTHORIZATION
-        )
+        matches!(self.code, TOPIC_AUTHORIZATION | GROUP_AUTHORIZATION | CLUSTER_AUTHORIZATION)
     }
 
     /// Whether it says that a subscribed topic does not exist (any more).
     pub fn is_unknown_topic(&self) -> bool {
         use super::ffi::code::{TOPIC_EXCEPTION, UNKNOWN_PARTITION, UNKNOWN_TOPIC, UNKNOWN_TOPIC_OR_PART};
-        matches!(
-            self.code,
-            TOPIC_EXCEPTION | UNKNOWN_PARTITION | UNKNOWN_TOPIC | UNKNOWN_TOPIC_OR_PART
-        )
+        matches!(self.code, TOPIC_EXCEPTION | UNKNOWN_PARTITION | UNKNOWN_TOPIC | UNKNOWN_TOPIC_OR_PART)
     }
 
     /// Whether a batch could not be read: the client goes on **behind** it, so the caller must not.
@@ -53,13 +47,7 @@ impl Trouble {
         use super::ffi::code::{
             BAD_COMPRESSION, BAD_MSG, CRITICAL_RESOURCE, MSG_SIZE_TOO_LARGE, NOT_IMPLEMENTED,
         };
-        let unreadable = [
-            BAD_MSG,
-            BAD_COMPRESSION,
-            NOT_IMPLEMENTED,
-            CRITICAL_RESOURCE,
-            MSG_SIZE_TOO_LARGE,
-        ];
+        let unreadable = [BAD_MSG, BAD_COMPRESSION, NOT_IMPLEMENTED, CRITICAL_RESOURCE, MSG_SIZE_TOO_LARGE];
         self.place.is_some() && unreadable.contains(&self.code)
     }
 
@@ -77,29 +65,12 @@ impl Trouble {
 /// Takes what is trouble out of an event and logs what is a log line.
 fn trouble(polled: Polled) -> Option<Trouble> {
     match polled {
-        Polled::Partition {
-            partition,
-            offset,
-            code,
-            reason,
-        } => Some(Trouble {
-            code,
-            place: Some(partition),
-            offset,
-            reason,
-        }),
-        Polled::Client { code, reason } => Some(Trouble {
-            code,
-            place: None,
-            offset: -1,
-            reason,
-        }),
+        Polled::Partition { partition, offset, code, reason } => {
+            Some(Trouble { code, place: Some(partition), offset, reason })
+        }
+        Polled::Client { code, reason } => Some(Trouble { code, place: None, offset: -1, reason }),
         // At debug: what matters of it comes as trouble.
-        Polled::Log {
-            level,
-            facility,
-            line,
-        } => {
+        Polled::Log { level, facility, line } => {
             tracing::debug!(target: "librdkafka", level, "{facility}: {line}");
             None
         }

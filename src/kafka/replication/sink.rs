@@ -102,20 +102,8 @@ impl Parcel {
             .take_headers(further_headers)
             .map_err(|failure| ffi::describe(failure.code().unwrap_or_default()))?;
         origin(&mut |name, value| headers.push(name, value));
-        let SourceRecord {
-            event: record,
-            client,
-        } = record;
-        Ok(Self {
-            outgoing: Outgoing {
-                record,
-                headers,
-                partition,
-                timestamp_ms,
-                ticket,
-            },
-            client,
-        })
+        let SourceRecord { event: record, client } = record;
+        Ok(Self { outgoing: Outgoing { record, headers, partition, timestamp_ms, ticket }, client })
     }
 }
 
@@ -127,11 +115,7 @@ impl Sink {
         let servers = connection.bootstrap_servers.clone();
         let producer = Producer::new(producer.map_err(refused)?)
             .map_err(|failure| explain(&servers, "open a producer", failure))?;
-        Ok(Self {
-            topics: Vec::new(),
-            producer,
-            servers,
-        })
+        Ok(Self { topics: Vec::new(), producer, servers })
     }
 
     /// Looks a topic up. The same name always gives the same answer.
@@ -139,10 +123,8 @@ impl Sink {
         if let Some(index) = self.topics.iter().position(|(known, _)| known == name) {
             return Ok(TargetTopic(index));
         }
-        let handle = self
-            .producer
-            .topic(name)
-            .map_err(|failure| explain(&self.servers, "use a topic", failure))?;
+        let handle =
+            self.producer.topic(name).map_err(|failure| explain(&self.servers, "use a topic", failure))?;
         self.topics.push((name.to_owned(), handle));
         Ok(TargetTopic(self.topics.len() - 1))
     }
@@ -155,21 +137,16 @@ impl Sink {
     /// Queues a record.
     pub fn send(&self, topic: TargetTopic, parcel: Parcel) -> Result<(), Rejected> {
         let Parcel { outgoing, client } = parcel;
-        self.producer
-            .send(&self.topics[topic.0].1, outgoing)
-            .map_err(|rejected| {
-                let (outgoing, failure) = *rejected;
-                match failure {
-                    failure if failure.code() == Some(code::QUEUE_FULL) => {
-                        Rejected::Full(Box::new(Parcel { outgoing, client }))
-                    }
-                    Failure::Call { code, reason } => Rejected::Refused { code, reason },
-                    other => Rejected::Refused {
-                        code: other.code().unwrap_or_default(),
-                        reason: String::new(),
-                    },
+        self.producer.send(&self.topics[topic.0].1, outgoing).map_err(|rejected| {
+            let (outgoing, failure) = *rejected;
+            match failure {
+                failure if failure.code() == Some(code::QUEUE_FULL) => {
+                    Rejected::Full(Box::new(Parcel { outgoing, client }))
                 }
-            })
+                Failure::Call { code, reason } => Rejected::Refused { code, reason },
+                other => Rejected::Refused { code: other.code().unwrap_or_default(), reason: String::new() },
+            }
+        })
     }
 
     /// Throws out what was not sent yet. A report says so of each record ([`Failed::Dropped`]). The sink is of
@@ -184,12 +161,7 @@ impl Sink {
             ProducerEvent::Delivered(reports) => Delivery::Reports(reports),
             ProducerEvent::Fatal { code: cause, reason } => {
                 let reason = format!("{} ({reason})", ffi::describe(cause));
-                Delivery::Trouble(Trouble {
-                    code: code::FATAL,
-                    place: None,
-                    offset: -1,
-                    reason,
-                })
+                Delivery::Trouble(Trouble { code: code::FATAL, place: None, offset: -1, reason })
             }
             ProducerEvent::Other(polled) => trouble(polled).map_or(Delivery::Nothing, Delivery::Trouble),
         })
@@ -244,10 +216,7 @@ fn client_config(connection: &ConnectionConfig, settings: SinkSettings) -> Clien
     default(&mut config, "compression.type", "lz4");
     default(&mut config, "linger.ms", "5");
     default(&mut config, "message.max.bytes", LARGEST_RECORD);
-    let batch_size = config
-        .get("batch.size")
-        .and_then(|size| size.parse().ok())
-        .unwrap_or(u64::MAX);
+    let batch_size = config.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(u64::MAX);
     config
         .set("batch.size", batch_size.min(settings.batch_size).to_string())
         .set("enable.idempotence", "true")
@@ -267,10 +236,5 @@ fn client_config(connection: &ConnectionConfig, settings: SinkSettings) -> Clien
 }
 
 fn explain(servers: &str, what: &str, failure: Failure) -> KafkaError {
-    Asked {
-        servers: servers.to_owned(),
-        what: what.to_owned(),
-        start: Instant::now(),
-    }
-    .explain(failure, None)
+    Asked { servers: servers.to_owned(), what: what.to_owned(), start: Instant::now() }.explain(failure, None)
 }

@@ -114,11 +114,7 @@ impl Source {
         let mut config = connection.client_config(Purpose::Replicator);
         default(&mut config, "fetch.message.max.bytes", &largest_batch.to_string());
         // Memory: one answer of each broker is held beside what is queued.
-        default(
-            &mut config,
-            "fetch.max.bytes",
-            &largest_batch.max(FETCH_MAX).to_string(),
-        );
+        default(&mut config, "fetch.max.bytes", &largest_batch.max(FETCH_MAX).to_string());
         // The default of a second rules every read; 0 would be a busy loop.
         default(&mut config, "fetch.queue.backoff.ms", "5");
         default(&mut config, "fetch.error.backoff.ms", "100");
@@ -138,28 +134,20 @@ impl Source {
         let servers = connection.bootstrap_servers.clone();
         let consumer = GroupConsumer::new(consumer.map_err(refused)?)
             .map_err(|failure| explain(&servers, "open a consumer", failure))?;
-        Ok(Self {
-            consumer: Arc::new(consumer),
-            servers,
-            group: group.to_owned(),
-        })
+        Ok(Self { consumer: Arc::new(consumer), servers, group: group.to_owned() })
     }
 
     /// Subscribes to these topics; to none: leaves the group.
     pub fn subscribe<'t>(&self, topics: impl IntoIterator<Item = &'t str>) -> Result<(), KafkaError> {
         let topics: Vec<&str> = topics.into_iter().collect();
-        self.consumer
-            .subscribe(&topics)
-            .map_err(|failure| self.explain("subscribe", failure))
+        self.consumer.subscribe(&topics).map_err(|failure| self.explain("subscribe", failure))
     }
 
     /// What happened to the group. To be called often: the member counts as alive by it.
     pub fn poll_group(&self, wait: Duration) -> Option<GroupChange> {
         Some(match self.consumer.poll_group(wait)? {
             GroupEvent::Assigned(partitions) => GroupChange::Assigned(partitions),
-            GroupEvent::Revoked => GroupChange::Revoked {
-                lost: self.consumer.assignment_lost(),
-            },
+            GroupEvent::Revoked => GroupChange::Revoked { lost: self.consumer.assignment_lost() },
             GroupEvent::Committed(result) => GroupChange::Committed(result),
             GroupEvent::Other(polled) => trouble(polled).map_or(GroupChange::Nothing, GroupChange::Trouble),
         })
@@ -180,24 +168,18 @@ impl Source {
     /// Reads these partitions, whichever the group's protocol gave, from their committed offsets on. Only in
     /// answer to [`GroupChange::Assigned`].
     pub fn assign(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-        self.consumer
-            .assign(partitions)
-            .map_err(|failure| self.explain("take over partitions", failure))
+        self.consumer.assign(partitions).map_err(|failure| self.explain("take over partitions", failure))
     }
 
     /// Gives all partitions back.
     pub fn unassign(&self) -> Result<(), KafkaError> {
-        self.consumer
-            .unassign()
-            .map_err(|failure| self.explain("give partitions back", failure))
+        self.consumer.unassign().map_err(|failure| self.explain("give partitions back", failure))
     }
 
     /// Sends a commit of positions; the answer comes as a [`GroupChange::Committed`].
     pub fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
         let what = || format!("commit the positions of group {}", self.group);
-        self.consumer
-            .commit(positions)
-            .map_err(|failure| explain(&self.servers, &what(), failure))
+        self.consumer.commit(positions).map_err(|failure| explain(&self.servers, &what(), failure))
     }
 
     /// Leaves the group and closes the client. Gives up waiting at the deadline: a source that does not
@@ -219,10 +201,6 @@ impl Source {
 }
 
 fn explain(servers: &str, what: &str, failure: Failure) -> KafkaError {
-    Asked {
-        servers: servers.to_owned(),
-        what: what.to_owned(),
-        start: std::time::Instant::now(),
-    }
-    .explain(failure, None)
+    Asked { servers: servers.to_owned(), what: what.to_owned(), start: std::time::Instant::now() }
+        .explain(failure, None)
 }

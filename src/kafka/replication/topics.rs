@@ -52,10 +52,7 @@ impl TopicAdmin {
     pub fn open(connection: &ConnectionConfig) -> Result<Self, KafkaError> {
         let config = connection.client_config(Purpose::Operator);
         let client = AdminClient::from_config_and_context(&config, Context::default()).map_err(refused)?;
-        Ok(Self {
-            client,
-            servers: connection.bootstrap_servers.clone(),
-        })
+        Ok(Self { client, servers: connection.bootstrap_servers.clone() })
     }
 
     /// The configuration of each topic, by topic and name.
@@ -64,10 +61,7 @@ impl TopicAdmin {
         topics: &[String],
     ) -> Result<BTreeMap<String, BTreeMap<String, ConfigValue>>, KafkaError> {
         let asked = self.asked("read topic configurations (DescribeConfigs)");
-        let resources: Vec<_> = topics
-            .iter()
-            .map(|topic| ResourceSpecifier::Topic(topic))
-            .collect();
+        let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let answers = self
             .client
             .describe_configs(&resources, &options())
@@ -79,13 +73,7 @@ impl TopicAdmin {
             if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
                 let values = resource.entries.into_iter().filter_map(|entry| {
                     let explicit = entry.source == ConfigSource::DynamicTopic;
-                    Some((
-                        entry.name,
-                        ConfigValue {
-                            value: entry.value?,
-                            explicit,
-                        },
-                    ))
+                    Some((entry.name, ConfigValue { value: entry.value?, explicit }))
                 });
                 configs.insert(name, values.collect());
             }
@@ -118,11 +106,7 @@ impl TopicAdmin {
     }
 
     fn asked(&self, what: &str) -> Asked {
-        Asked {
-            servers: self.servers.clone(),
-            what: what.to_owned(),
-            start: Instant::now(),
-        }
+        Asked { servers: self.servers.clone(), what: what.to_owned(), start: Instant::now() }
     }
 }
 
@@ -133,17 +117,12 @@ pub fn is_invalid_config(error: &KafkaError) -> bool {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(DEADLINE))
-        .operation_timeout(Some(DEADLINE))
+    AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
 }
 
 fn failure(error: &ClientError) -> Failure {
     match error.rdkafka_error_code() {
         Some(code) => Failure::call(code as i32),
-        None => Failure::Call {
-            code: 0,
-            reason: error.to_string(),
-        },
+        None => Failure::Call { code: 0, reason: error.to_string() },
     }
 }

@@ -57,10 +57,7 @@ fn rule_04_dropped_on_purpose() {
     assert_eq!(blocked(&world), [Reason::GapOnTarget]);
     world.filtering = true;
     let plan = one(&world);
-    assert_eq!(
-        (plan.position.0, plan.sources[0].filtered, plan.sources[0].gap),
-        (4, 2, 0)
-    );
+    assert_eq!((plan.position.0, plan.sources[0].filtered, plan.sources[0].gap), (4, 2, 0));
     // A missing prefix is still a gap.
     let mut prefix = World::drawn(10, 2, &[6, 7, 8, 9]);
     prefix.filtering = true;
@@ -77,10 +74,7 @@ fn rule_05_rewind() {
 #[test]
 fn rule_06_replay_running() {
     let origins: Vec<i64> = (0..10).chain([4, 5]).collect();
-    assert_eq!(
-        blocked(&World::drawn(10, 5, &origins)),
-        [Reason::ReplayInProgress]
-    );
+    assert_eq!(blocked(&World::drawn(10, 5, &origins)), [Reason::ReplayInProgress]);
     // Having passed max, it is over.
     let origins: Vec<i64> = (0..10).chain(4..10).collect();
     assert_eq!(one(&World::drawn(10, 5, &origins)).position.0, 11);
@@ -103,32 +97,17 @@ fn rule_06_a_replay_released_counts_what_is_to_come() {
 fn rule_08_open_transaction() {
     let mut world = World::plain(10, 6);
     world.open_from = Some(4);
-    assert_eq!(
-        blocked(&world),
-        [Reason::OpenTransaction, Reason::OpenTransaction]
-    );
+    assert_eq!(blocked(&world), [Reason::OpenTransaction, Reason::OpenTransaction]);
 }
 
 #[test]
 fn rule_09_merged() {
     let merged = |committed: i64| World {
         sources: vec![
-            Source {
-                log: vec![true; 4],
-                committed: 2,
-                ..Source::default()
-            },
-            Source {
-                log: vec![true; 4],
-                committed,
-                ..Source::default()
-            },
+            Source { log: vec![true; 4], committed: 2, ..Source::default() },
+            Source { log: vec![true; 4], committed, ..Source::default() },
         ],
-        targets: vec![
-            (0..4)
-                .flat_map(|s| [Record::Copy(0, s), Record::Copy(1, s)])
-                .collect(),
-        ],
+        targets: vec![(0..4).flat_map(|s| [Record::Copy(0, s), Record::Copy(1, s)]).collect()],
         target_starts: vec![0],
         routes: vec![vec![0], vec![0]],
         ..World::default()
@@ -140,10 +119,7 @@ fn rule_09_merged() {
     // The second has read 3 already: 1:0, 1:1 and 1:2 ; p stays at 0:2, so 1:2 is read again.
     let plan = one(&merged(3));
     assert_eq!(plan.position.0, 4);
-    assert_eq!(
-        plan.sources.iter().map(|row| row.reread).collect::<Vec<_>>(),
-        [0, 1]
-    );
+    assert_eq!(plan.sources.iter().map(|row| row.reread).collect::<Vec<_>>(), [0, 1]);
     let mut refused = merged(3);
     refused.policies.reprocessing = Reprocessing::Fail;
     assert_eq!(blocked(&refused), [Reason::ReprocessingRefused]);
@@ -152,12 +128,7 @@ fn rule_09_merged() {
 #[test]
 fn rule_10_spread() {
     let spread = |replicator| World {
-        sources: vec![Source {
-            log: vec![true; 6],
-            committed: 3,
-            replicator,
-            ..Source::default()
-        }],
+        sources: vec![Source { log: vec![true; 6], committed: 3, replicator, ..Source::default() }],
         targets: vec![
             [0, 2, 4].map(|s| Record::Copy(0, s)).to_vec(),
             [1, 3, 5].map(|s| Record::Copy(0, s)).to_vec(),
@@ -191,21 +162,11 @@ fn rule_11_everything_read() {
 fn rule_12_gap() {
     let late: Vec<i64> = (6..10).collect();
     let mut world = World::drawn(10, 4, &late);
-    let Assessment::Blocked(findings) = world.assess() else {
-        panic!()
-    };
-    assert!(
-        findings[0]
-            .message
-            .starts_with("2 records of source offsets 4 to 5"),
-        "{findings:?}"
-    );
+    let Assessment::Blocked(findings) = world.assess() else { panic!() };
+    assert!(findings[0].message.starts_with("2 records of source offsets 4 to 5"), "{findings:?}");
     world.policies.gap = GapPolicy::Accept;
     let plan = one(&world);
-    assert_eq!(
-        (plan.position.0, plan.sources[0].gap, plan.sources[0].exact),
-        (0, 2, false)
-    );
+    assert_eq!((plan.position.0, plan.sources[0].gap, plan.sources[0].exact), (0, 2, false));
 }
 
 #[test]
@@ -213,15 +174,8 @@ fn a_gap_up_to_the_replicators_position() {
     // The target lost everything; the replicator had come to 8.
     let mut world = World::drawn(10, 4, &[]);
     world.sources[0].replicator = Some(8);
-    let Assessment::Blocked(findings) = world.assess() else {
-        panic!()
-    };
-    assert!(
-        findings[0]
-            .message
-            .starts_with("4 records of source offsets 4 to 7"),
-        "{findings:?}"
-    );
+    let Assessment::Blocked(findings) = world.assess() else { panic!() };
+    assert!(findings[0].message.starts_with("4 records of source offsets 4 to 7"), "{findings:?}");
     // Without knowing how far it had come nothing is decided.
     world.sources[0].replicator = None;
     assert!(blocked(&world).iter().all(|r| *r == Reason::ReplicationBehind));
@@ -286,10 +240,7 @@ fn rule_25_native_records() {
     assert_eq!(blocked(&world), [Reason::NativeRecordsRefused]);
     world.policies.native_records = NativeRecords::Include;
     let plan = one(&world);
-    assert_eq!(
-        (plan.position.0, plan.sources[0].reread, plan.natives_skipped),
-        (1, 2, 0)
-    );
+    assert_eq!((plan.position.0, plan.sources[0].reread, plan.natives_skipped), (1, 2, 0));
 }
 
 #[test]
@@ -298,19 +249,13 @@ fn rule_30_undecodable() {
     let mut world = World::plain(6, 3);
     world.targets[0][3] = Record::Undecodable;
     let plan = one(&world);
-    assert_eq!(
-        (plan.position.0, plan.sources[0].gap, plan.undecodable),
-        (3, 0, 1)
-    );
+    assert_eq!((plan.position.0, plan.sources[0].gap, plan.undecodable), (3, 0, 1));
     assert!(!plan.sources[0].exact);
     // Elsewhere it is counted.
     let mut elsewhere = World::plain(6, 3);
     elsewhere.targets[0].insert(1, Record::Undecodable);
     let plan = one(&elsewhere);
-    assert_eq!(
-        (plan.position.0, plan.undecodable, plan.sources[0].exact),
-        (4, 1, false)
-    );
+    assert_eq!((plan.position.0, plan.undecodable, plan.sources[0].exact), (4, 1, false));
 }
 
 #[test]

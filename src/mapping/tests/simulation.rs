@@ -64,10 +64,7 @@ impl History {
             routes: vec![vec![0]; sources],
             ..World::default()
         };
-        Self {
-            world,
-            positions: vec![0; sources],
-        }
+        Self { world, positions: vec![0; sources] }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -109,11 +106,8 @@ impl History {
     fn foreseeable(&mut self) {
         for (q, position) in self.positions.iter_mut().enumerate() {
             let number = i32::try_from(q).unwrap();
-            let copies = || {
-                self.world.targets[0]
-                    .iter()
-                    .filter(|r| matches!(r, Record::Copy(n, _) if *n == number))
-            };
+            let copies =
+                || self.world.targets[0].iter().filter(|r| matches!(r, Record::Copy(n, _) if *n == number));
             let last = copies().next_back().map_or(0, |r| origin(*r) + 1);
             let max = copies().map(|r| origin(*r) + 1).max().unwrap_or(0);
             let traced = last == i64::try_from(*position).unwrap()
@@ -146,10 +140,7 @@ fn copy_next(world: &mut World, positions: &mut [usize], q: usize) {
     }
     positions[q] = at + 1;
     if source.log[at] {
-        world.targets[0].push(Record::Copy(
-            i32::try_from(q).unwrap(),
-            i64::try_from(at).unwrap(),
-        ));
+        world.targets[0].push(Record::Copy(i32::try_from(q).unwrap(), i64::try_from(at).unwrap()));
     }
 }
 
@@ -173,31 +164,14 @@ fn check(history: &History, plan: &TargetPlan) -> Result<(), TestCaseError> {
             .collect();
         // What the replicator will leave out later cannot be foreseen.
         let end = history.world.open_from.unwrap_or(i64::MAX);
-        let visible = history.world.targets[0]
-            .iter()
-            .take(usize::try_from(end).unwrap())
-            .skip(start);
+        let visible = history.world.targets[0].iter().take(usize::try_from(end).unwrap()).skip(start);
         let visible = visible.filter(|r| matches!(r, Record::Copy(n, _) if *n == number));
-        let seen_to = visible
-            .map(|r| origin(*r) + 1)
-            .max()
-            .max(source.replicator)
-            .unwrap_or(0);
+        let seen_to = visible.map(|r| origin(*r) + 1).max().max(source.replicator).unwrap_or(0);
         for s in copied.into_iter().filter(|s| *s >= source.committed) {
-            prop_assert!(
-                read.contains(&s),
-                "copy of {} is lost at position {}",
-                s,
-                plan.position
-            );
+            prop_assert!(read.contains(&s), "copy of {} is lost at position {}", s, plan.position);
         }
         let again = read.iter().filter(|s| **s < source.committed).count() as u64;
-        prop_assert!(
-            again <= row.reread,
-            "{} read again, {} counted",
-            again,
-            row.reread
-        );
+        prop_assert!(again <= row.reread, "{} read again, {} counted", again, row.reread);
         let unread: Vec<i64> = (source.committed..seen_to)
             .filter(|s| source.log[usize::try_from(*s).unwrap()] && !read.contains(s))
             .collect();
@@ -205,11 +179,7 @@ fn check(history: &History, plan: &TargetPlan) -> Result<(), TestCaseError> {
             prop_assert_eq!(again, 0, "exact, but records are read again");
             prop_assert!(unread.is_empty(), "exact, but {:?} are never read", unread);
         }
-        let first_read = read
-            .iter()
-            .find(|s| **s >= source.committed)
-            .copied()
-            .unwrap_or(i64::MAX);
+        let first_read = read.iter().find(|s| **s >= source.committed).copied().unwrap_or(i64::MAX);
         let undecodable = plan.undecodable;
         let before_first = unread.iter().filter(|s| **s < first_read).count() as u64;
         if !row.why.iter().any(|w| w.contains("not known")) {
@@ -257,9 +227,9 @@ fn run(
     let target = &history.world.targets[0];
     // A certificate speaks as of the end: a step back that is still hidden is like one that is still to come.
     let steps_back = |n: usize| match target[n] {
-        Record::Copy(q, s) => target[..n]
-            .iter()
-            .any(|r| matches!(r, Record::Copy(p, o) if *p == q && *o >= s)),
+        Record::Copy(q, s) => {
+            target[..n].iter().any(|r| matches!(r, Record::Copy(p, o) if *p == q && *o >= s))
+        }
         _ => false,
     };
     let repeats = |from: usize| (from..target.len()).any(steps_back);

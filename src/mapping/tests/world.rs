@@ -61,19 +61,8 @@ pub fn copy(n: usize) -> TopicPartition {
 
 fn format() -> OriginFormat {
     let on = Toggle::Enabled;
-    let tracing_headers = TracingHeaders {
-        topic: on,
-        partition: on,
-        offset: on,
-        pipeline: Toggle::Disabled,
-    };
-    OriginFormat::new(
-        &Features {
-            tracing_headers,
-            ..Features::default()
-        },
-        &Tracing::default(),
-    )
+    let tracing_headers = TracingHeaders { topic: on, partition: on, offset: on, pipeline: Toggle::Disabled };
+    OriginFormat::new(&Features { tracing_headers, ..Features::default() }, &Tracing::default())
 }
 
 fn headers(record: Record) -> Option<RawOrigin> {
@@ -94,11 +83,8 @@ fn headers(record: Record) -> Option<RawOrigin> {
 impl World {
     /// One source partition of `end` records copied in order to one target partition.
     pub fn plain(end: i64, committed: i64) -> Self {
-        let source = Source {
-            log: vec![true; usize::try_from(end).unwrap()],
-            committed,
-            ..Source::default()
-        };
+        let source =
+            Source { log: vec![true; usize::try_from(end).unwrap()], committed, ..Source::default() };
         Self {
             sources: vec![source],
             targets: vec![(0..end).map(|s| Record::Copy(0, s)).collect()],
@@ -154,9 +140,7 @@ impl World {
         };
         Facts {
             sources: self.sources.iter().enumerate().map(source).collect(),
-            targets: (0..self.targets.len())
-                .map(|n| (copy(n), self.target_facts(n)))
-                .collect(),
+            targets: (0..self.targets.len()).map(|n| (copy(n), self.target_facts(n))).collect(),
             filtering: self.filtering,
             policies: self.policies,
         }

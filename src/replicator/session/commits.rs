@@ -22,10 +22,7 @@ pub(super) struct Commit {
 
 impl Commit {
     pub(super) fn new() -> Self {
-        Self {
-            due: Instant::now() + EVERY,
-            answer_by: None,
-        }
+        Self { due: Instant::now() + EVERY, answer_by: None }
     }
 
     /// True once in each period.
@@ -93,8 +90,6 @@ impl Session<'_> {
     }
 
     fn forget_commits(&mut self) {
-        self.partitions
-            .held()
-            .for_each(|slot| slot.position.commit_failed());
+        self.partitions.held().for_each(|slot| slot.position.commit_failed());
     }
 }

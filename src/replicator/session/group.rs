@@ -36,14 +36,8 @@ impl Session<'_> {
             tracing::info!(group, topics = self.table.topics.len(), "at work");
             return self.take_over();
         }
-        let token = election::token(&self.table.topics)
-            .map(|token| token.to_string())
-            .unwrap_or_default();
-        tracing::info!(
-            group,
-            token,
-            "standing by: another member of the group holds the token and works"
-        );
+        let token = election::token(&self.table.topics).map(|token| token.to_string()).unwrap_or_default();
+        tracing::info!(group, token, "standing by: another member of the group holds the token and works");
         Ok(self.source.assign(&[])?)
     }
 
@@ -53,8 +47,7 @@ impl Session<'_> {
         for at in &partitions {
             if let Some(copying) = self.table.topics.get(&at.topic) {
                 let topic = self.sink.topic(&copying.target)?;
-                self.partitions
-                    .hold(at.clone(), topic, copying.target_partition(at.partition));
+                self.partitions.hold(at.clone(), topic, copying.target_partition(at.partition));
             }
         }
         self.source.assign(&partitions)?;
@@ -80,10 +73,7 @@ impl Session<'_> {
         }
         match self.partitions.in_flight() {
             0 => {}
-            left => tracing::warn!(
-                records = left,
-                "not acknowledged in time; they will be copied again"
-            ),
+            left => tracing::warn!(records = left, "not acknowledged in time; they will be copied again"),
         }
         self.commit_and_wait(CLOSE)?;
         self.let_go()

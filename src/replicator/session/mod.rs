@@ -165,10 +165,7 @@ impl<'s> Session<'s> {
         if batch_size(&self.table) < self.batch_size {
             self.renew = Some("a target topic takes smaller batches only".to_owned());
         } else if *working != self.table.partitions() {
-            let of_working = working
-                .iter()
-                .map(|at| &at.topic)
-                .collect::<std::collections::BTreeSet<_>>();
+            let of_working = working.iter().map(|at| &at.topic).collect::<std::collections::BTreeSet<_>>();
             if of_working.into_iter().eq(self.table.topics.keys()) || self.table_since.elapsed() > NOTICE {
                 self.renew = Some("other partitions are to be copied".to_owned());
             }
@@ -179,16 +176,11 @@ impl<'s> Session<'s> {
         if self.table.topics.is_empty() {
             tracing::info!("no topic to copy yet; waiting for one");
         }
-        Ok(self
-            .source
-            .subscribe(self.table.topics.keys().map(String::as_str))?)
+        Ok(self.source.subscribe(self.table.topics.keys().map(String::as_str))?)
     }
 
     fn show_positions(&mut self) {
-        let positions = self
-            .partitions
-            .held()
-            .map(|slot| (slot.partition.clone(), slot.position.safe()));
+        let positions = self.partitions.held().map(|slot| (slot.partition.clone(), slot.position.safe()));
         self.shared.set_positions(positions.collect());
     }
 
@@ -208,19 +200,13 @@ impl<'s> Session<'s> {
             return;
         }
         self.troubles.insert(trouble.code, now);
-        let at = trouble
-            .place
-            .as_ref()
-            .map(|at| format!("{at}: "))
-            .unwrap_or_default();
+        let at = trouble.place.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
         tracing::warn!(cluster, "trouble, going on: {at}{}", trouble.reason);
     }
 }
 
 /// The largest batch that every target topic takes.
 fn batch_size(table: &Table) -> u64 {
-    let limit = table
-        .batch_limit
-        .map(|limit| limit.saturating_sub(BATCH_OVERHEAD));
+    let limit = table.batch_limit.map(|limit| limit.saturating_sub(BATCH_OVERHEAD));
     limit.unwrap_or(BATCH_SIZE).clamp(1, BATCH_SIZE)
 }

@@ -25,11 +25,7 @@ impl Session<'_> {
             thread::sleep(Duration::from_millis(1));
             return Ok(());
         }
-        let mut wait = if self.partitions.in_flight() > 0 {
-            WAIT_BUSY
-        } else {
-            WAIT_IDLE
-        };
+        let mut wait = if self.partitions.in_flight() > 0 { WAIT_BUSY } else { WAIT_IDLE };
         for _ in 0..BATCH {
             match self.source.poll_record(wait) {
                 Some(Arrival::Record(record)) => self.forward(record)?,
@@ -47,10 +43,7 @@ impl Session<'_> {
 
     fn forward(&mut self, record: SourceRecord) -> Result<(), ReplicateError> {
         let (partition, offset) = (record.partition(), record.offset());
-        let Some(id) = self
-            .partitions
-            .find(record.topic_address(), partition, || record.topic())
-        else {
+        let Some(id) = self.partitions.find(record.topic_address(), partition, || record.topic()) else {
             return Ok(());
         };
         let Some(ticket) = self.partitions.ticket(id, offset) else {
@@ -71,29 +64,15 @@ impl Session<'_> {
         offset: i64,
     ) -> Result<Option<(TargetTopic, Parcel)>, ReplicateError> {
         let headers = &self.settings.headers;
-        let timestamp = if self.settings.keep_timestamps {
-            kept(record.timestamp_ms())
-        } else {
-            0
-        };
+        let timestamp = if self.settings.keep_timestamps { kept(record.timestamp_ms()) } else { 0 };
         let Some(slot) = self.partitions.slot(id) else {
             return Ok(None);
         };
-        let TopicPartition {
-            topic: name,
-            partition,
-        } = &slot.partition;
+        let TopicPartition { topic: name, partition } = &slot.partition;
         let mut written = Ok(());
-        let parcel = Parcel::new(
-            record,
-            headers.len(),
-            slot.target_partition,
-            timestamp,
-            ticket,
-            |add| {
-                written = headers.each(name, *partition, offset, add);
-            },
-        );
+        let parcel = Parcel::new(record, headers.len(), slot.target_partition, timestamp, ticket, |add| {
+            written = headers.each(name, *partition, offset, add);
+        });
         match (parcel, written) {
             (Ok(parcel), Ok(())) => Ok(Some((slot.topic, parcel))),
             (Err(reason), _) => Err(self.refused(ticket, 0, &reason)),
@@ -126,11 +105,7 @@ impl Session<'_> {
     }
 
     fn reached_end(&mut self, partition: &TopicPartition, offset: i64) {
-        if let Some(slot) = self
-            .partitions
-            .named(partition)
-            .and_then(|id| self.partitions.slot(id))
-        {
+        if let Some(slot) = self.partitions.named(partition).and_then(|id| self.partitions.slot(id)) {
             slot.position.reached_end(offset);
         }
     }

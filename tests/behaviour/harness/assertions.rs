@@ -14,11 +14,7 @@ impl Migration<'_> {
     /// Completes; what the group has on the target is what the plan says, read by another client.
     pub fn completes(&self) -> Summary {
         let summary = self.comes_to_completed();
-        assert_eq!(
-            self.plan().offsets,
-            csv(&self.target_offsets()),
-            "offsets.csv, and what the group has"
-        );
+        assert_eq!(self.plan().offsets, csv(&self.target_offsets()), "offsets.csv, and what the group has");
         summary
     }
 
@@ -29,21 +25,14 @@ impl Migration<'_> {
         let plan = self.plan();
         let reference = status.plan.expect("status.plan");
         assert_eq!(reference.config_map, self.plan_name());
-        assert_eq!(
-            reference.hash,
-            plan.hash(&object),
-            "the hash that api.md defines, of plan.json"
-        );
+        assert_eq!(reference.hash, plan.hash(&object), "the hash that api.md defines, of plan.json");
         let offsets = self.target_offsets();
         for target in plan.json["targets"].as_array().unwrap() {
             let partition = i32::try_from(target["partition"].as_i64().unwrap()).unwrap();
             let offset = &offsets[&(target["topic"].as_str().unwrap().to_owned(), partition)];
             let metadata = BASE64.decode(target["metadata"].as_str().unwrap()).unwrap();
             // What `Forward` left alone has its own metadata.
-            assert!(
-                !target["kept"].is_null() || offset.metadata == metadata,
-                "{target:#}"
-            );
+            assert!(!target["kept"].is_null() || offset.metadata == metadata, "{target:#}");
         }
         assert!(status.completed_at.is_some());
         status.summary.expect("status.summary")
@@ -52,14 +41,7 @@ impl Migration<'_> {
     /// Completes with every partition exact, nothing missing and nothing read again.
     pub fn completes_exactly(&self) {
         let summary = self.completes();
-        let Summary {
-            partitions,
-            committed,
-            exact,
-            reread,
-            gaps,
-            ..
-        } = summary;
+        let Summary { partitions, committed, exact, reread, gaps, .. } = summary;
         assert_eq!(
             (committed, exact, reread, gaps),
             (partitions, partitions, 0, 0),
@@ -86,18 +68,12 @@ impl Migration<'_> {
     pub fn waits(&self, reason: Reason, words: &[&str]) -> String {
         let object = self.comes_to(reason);
         let reconciling = condition(&object, ConditionType::Reconciling);
-        assert!(
-            reconciling.is_some_and(|c| c.status == "True"),
-            "{:#?}",
-            object.status
-        );
+        assert!(reconciling.is_some_and(|c| c.status == "True"), "{:#?}", object.status);
         self.says(&object, words)
     }
 
     fn comes_to(&self, reason: Reason) -> AppMigration {
-        self.wait(reason.as_str(), DEADLINE, |o| {
-            ready_reason(o) == Some(reason.as_str())
-        })
+        self.wait(reason.as_str(), DEADLINE, |o| ready_reason(o) == Some(reason.as_str()))
     }
 
     fn says(&self, object: &AppMigration, words: &[&str]) -> String {

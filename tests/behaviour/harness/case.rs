@@ -60,20 +60,12 @@ impl Case {
         let unique = since_1970.as_millis() % 0x1000_0000;
         let namespace = format!("{name}-{unique:07x}{:02x}", COUNT.fetch_add(1, Ordering::Relaxed));
         let object = Namespace {
-            metadata: ObjectMeta {
-                name: Some(namespace.clone()),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() },
             ..Namespace::default()
         };
         history();
         block_on(Api::<Namespace>::all(stack::kube()).create(&PostParams::default(), &object)).unwrap();
-        Self {
-            group: format!("{namespace}-app"),
-            namespace,
-            gate,
-            expected: Mutex::default(),
-        }
+        Self { group: format!("{namespace}-app"), namespace, gate, expected: Mutex::default() }
     }
 
     /// A topic of that name on both clusters.
@@ -118,11 +110,7 @@ impl Case {
     pub fn try_commit(&self, side: Side, group: &str, offsets: Offsets) -> Result<(), i16> {
         wire::commit(&side.bootstrap(), group, &offsets)?;
         let mut expected = self.expected.lock().unwrap();
-        expected
-            .offsets
-            .entry((side, group.to_owned()))
-            .or_default()
-            .extend(offsets);
+        expected.offsets.entry((side, group.to_owned())).or_default().extend(offsets);
         Ok(())
     }
 
@@ -130,10 +118,7 @@ impl Case {
     pub fn forget_offset(&self, group: &str, topic: &Topic<'_>, partition: i32) {
         wire::delete(&Side::Source.bootstrap(), group, &topic.name, partition);
         let mut expected = self.expected.lock().unwrap();
-        let offsets = expected
-            .offsets
-            .entry((Side::Source, group.to_owned()))
-            .or_default();
+        let offsets = expected.offsets.entry((Side::Source, group.to_owned())).or_default();
         offsets.remove(&(topic.name.clone(), partition));
     }
 
@@ -158,21 +143,13 @@ impl Case {
     /// The test has written to this partition of the source.
     pub fn source_settled(&self, topic: &str, partition: i32) {
         let end = Side::Source.bounds(topic, partition).1;
-        self.expected
-            .lock()
-            .unwrap()
-            .source_ends
-            .insert((topic.to_owned(), partition), end);
+        self.expected.lock().unwrap().source_ends.insert((topic.to_owned(), partition), end);
     }
 
     /// What the test itself committed for `group`.
     pub fn expected_offsets(&self, side: Side, group: &str) -> Offsets {
         let expected = self.expected.lock().unwrap();
-        expected
-            .offsets
-            .get(&(side, group.to_owned()))
-            .cloned()
-            .unwrap_or_default()
+        expected.offsets.get(&(side, group.to_owned())).cloned().unwrap_or_default()
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -211,11 +188,7 @@ impl Case {
         let object = AppMigration::new(name, spec);
         self.with_operator();
         let created = block_on(self.api().create(&PostParams::default(), &object)).unwrap();
-        Migration {
-            case: self,
-            name: name.to_owned(),
-            uid: created.uid().unwrap(),
-        }
+        Migration { case: self, name: name.to_owned(), uid: created.uid().unwrap() }
     }
 
     /// A case alone starts the operator itself where it needs it otherwise.
@@ -277,9 +250,7 @@ impl Case {
         K::DynamicType: Default,
     {
         let found = block_on(self.api::<K>().get_metadata_opt(name)).unwrap();
-        found
-            .and_then(|o| o.resource_version()?.parse().ok())
-            .unwrap_or(0)
+        found.and_then(|o| o.resource_version()?.parse().ok()).unwrap_or(0)
     }
 
     /// Waits until the replicator `k2k` says this of its present spec, and gives the message.
@@ -325,9 +296,7 @@ impl Case {
             let versions = history().of(&(self.namespace.clone(), "AppMigration".into(), name));
             for version in versions {
                 let spec = &version["spec"];
-                let group = spec["targetConsumerGroup"]
-                    .as_str()
-                    .or(spec["consumerGroup"].as_str());
+                let group = spec["targetConsumerGroup"].as_str().or(spec["consumerGroup"].as_str());
                 let done = conformance::condition(&version, "OffsetsCommitted");
                 let begun = done.is_some_and(|c| {
                     c["status"] == "True"
@@ -353,10 +322,8 @@ impl Case {
     /// Everything there is to see.
     fn show(&self) {
         let ns = ["-n", &self.namespace];
-        let mut commands: Vec<Vec<&str>> = vec![
-            vec!["get", "appmig,k2k", "-o", "yaml"],
-            vec!["get", "events.events.k8s.io"],
-        ];
+        let mut commands: Vec<Vec<&str>> =
+            vec![vec!["get", "appmig,k2k", "-o", "yaml"], vec!["get", "events.events.k8s.io"]];
         commands.push(vec!["get", "configmaps", "-o", "yaml"]);
         for command in commands {
             let args: Vec<&str> = command.iter().chain(&ns).copied().collect();
@@ -365,10 +332,7 @@ impl Case {
             eprintln!("--- kubectl {}\n{text}", args.join(" "));
         }
         eprintln!("--- history\n{}", conformance::story(&self.namespace));
-        eprintln!(
-            "--- log of the operator\n{}",
-            operator::log_about(&self.namespace, 60)
-        );
+        eprintln!("--- log of the operator\n{}", operator::log_about(&self.namespace, 60));
     }
 
     /// Nothing of the case keeps the operator busy after it.

@@ -34,11 +34,7 @@ pub fn check(namespace: &str) -> Vec<String> {
                 .flat_map(|version| problems(kind, version).into_iter().map(move |p| (p, version)));
             let first = problems.take(3);
             wrong.extend(first.map(|(p, version)| format!("{kind} {name}: {p}, in {:#}", version["status"])));
-            wrong.extend(
-                transitions(&versions)
-                    .into_iter()
-                    .map(|p| format!("{kind} {name}: {p}")),
-            );
+            wrong.extend(transitions(&versions).into_iter().map(|p| format!("{kind} {name}: {p}")));
             if versions.len() > MOST_VERSIONS {
                 wrong.push(format!("{kind} {name} had {} versions", versions.len()));
             }
@@ -53,20 +49,10 @@ pub fn story(namespace: &str) -> String {
     for kind in ["AppMigration", "K2KReplicator"] {
         for name in history().names(namespace, kind) {
             for version in history().of(&(namespace.to_owned(), kind.to_owned(), name.clone())) {
-                let conditions = version["status"]["conditions"]
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_default();
+                let conditions = version["status"]["conditions"].as_array().cloned().unwrap_or_default();
                 let said: Vec<String> = conditions
                     .iter()
-                    .map(|c| {
-                        format!(
-                            "{}={}:{}",
-                            text(&c["type"]),
-                            text(&c["status"]),
-                            text(&c["reason"])
-                        )
-                    })
+                    .map(|c| format!("{}={}:{}", text(&c["type"]), text(&c["status"]), text(&c["reason"])))
                     .collect();
                 let message = condition(&version, "Ready").map_or("", |c| text(&c["message"]));
                 let number = text(&version["metadata"]["resourceVersion"]);
@@ -156,19 +142,13 @@ fn well_formed(object: &Value, c: &Value) -> Vec<String> {
         wrong.push(format!("{kind} is there though {status}"));
     }
     let generation = object["metadata"]["generation"].as_i64();
-    let (of_condition, of_status) = (
-        c["observedGeneration"].as_i64(),
-        object["status"]["observedGeneration"].as_i64(),
-    );
+    let (of_condition, of_status) =
+        (c["observedGeneration"].as_i64(), object["status"]["observedGeneration"].as_i64());
     if of_condition.is_none() || of_status.is_none() {
-        wrong.push(format!(
-            "{kind}: observedGeneration {of_condition:?}, the status' {of_status:?}"
-        ));
+        wrong.push(format!("{kind}: observedGeneration {of_condition:?}, the status' {of_status:?}"));
     }
     if of_condition > generation || of_status > generation {
-        wrong.push(format!(
-            "{kind}: observedGeneration beyond generation {generation:?}"
-        ));
+        wrong.push(format!("{kind}: observedGeneration beyond generation {generation:?}"));
     }
     wrong
 }
@@ -176,11 +156,8 @@ fn well_formed(object: &Value, c: &Value) -> Vec<String> {
 /// What kstatus relies on, and api.md's list of what is stalled.
 fn kstatus(object: &Value, ready: &Value) -> Vec<String> {
     let reason_of = |kind: &str| condition(object, kind).map(|c| text(&c["reason"]));
-    let (reconciling, stalled, reason) = (
-        reason_of("Reconciling"),
-        reason_of("Stalled"),
-        text(&ready["reason"]),
-    );
+    let (reconciling, stalled, reason) =
+        (reason_of("Reconciling"), reason_of("Stalled"), text(&ready["reason"]));
     let failed = reason == "CommitFailed" && stalled.is_some();
     let expected = if ready["status"] == "True" || reason == "Suspended" {
         (None, None)
@@ -196,9 +173,7 @@ fn kstatus(object: &Value, ready: &Value) -> Vec<String> {
     if (reconciling, stalled) == expected || (retried && stalled.is_none()) {
         return Vec::new();
     }
-    vec![format!(
-        "Ready {reason} with Reconciling {reconciling:?} and Stalled {stalled:?}"
-    )]
+    vec![format!("Ready {reason} with Reconciling {reconciling:?} and Stalled {stalled:?}")]
 }
 
 /// The steps' reasons, and `Ready` following from them.
@@ -233,10 +208,7 @@ fn steps(object: &Value) -> Vec<String> {
             wrong.push(format!("Ready {reason} though {first:?}"));
         }
     } else if !OF_READY.contains(&reason) && stalled.or(first) != Some(reason) {
-        wrong.push(format!(
-            "Ready says {reason}, the steps say {:?}",
-            stalled.or(first)
-        ));
+        wrong.push(format!("Ready says {reason}, the steps say {:?}", stalled.or(first)));
     }
     wrong
 }
@@ -272,9 +244,7 @@ fn transitions(versions: &[Value]) -> Vec<String> {
             };
             let same_time = old["lastTransitionTime"] == c["lastTransitionTime"];
             if old["status"] == c["status"] && !same_time {
-                wrong.push(format!(
-                    "lastTransitionTime moved without a transition: {old} then {c}"
-                ));
+                wrong.push(format!("lastTransitionTime moved without a transition: {old} then {c}"));
             }
             if text(&c["lastTransitionTime"]) < text(&old["lastTransitionTime"]) {
                 wrong.push(format!("lastTransitionTime went back: {old} then {c}"));
@@ -283,10 +253,7 @@ fn transitions(versions: &[Value]) -> Vec<String> {
         if ["completedAt", "stopConfirmedAt"].iter().any(|latch| {
             !before["status"][latch].is_null() && before["status"][latch] != after["status"][latch]
         }) {
-            wrong.push(format!(
-                "a latch changed: {} then {}",
-                before["status"], after["status"]
-            ));
+            wrong.push(format!("a latch changed: {} then {}", before["status"], after["status"]));
         }
     }
     wrong

@@ -18,21 +18,14 @@ impl Copies {
     /// Copies of these offsets of a source partition, in this order.
     #[must_use]
     pub fn of(mut self, topic: &str, partition: i32, offsets: impl IntoIterator<Item = i64>) -> Self {
-        self.0.extend(
-            offsets
-                .into_iter()
-                .map(|offset| copy(topic, partition, offset, None)),
-        );
+        self.0.extend(offsets.into_iter().map(|offset| copy(topic, partition, offset, None)));
         self
     }
 
     /// `count` records that no replicator wrote.
     #[must_use]
     pub fn native(mut self, count: usize) -> Self {
-        self.0.extend((0..count).map(|n| Record {
-            value: format!("native {n}"),
-            ..Record::default()
-        }));
+        self.0.extend((0..count).map(|n| Record { value: format!("native {n}"), ..Record::default() }));
         self
     }
 
@@ -65,22 +58,11 @@ impl Copies {
     pub fn open_transaction(self, target: &str, partition: i32) -> BaseProducer {
         let producer = Side::Target.transaction(&format!("{target}-{partition}"));
         for record in &self.0 {
-            let headers = record
-                .headers
-                .iter()
-                .fold(OwnedHeaders::new(), |all, (key, value)| {
-                    all.insert(Header {
-                        key,
-                        value: Some(value),
-                    })
-                });
-            let to_send = BaseRecord::<(), _>::to(target)
-                .partition(partition)
-                .payload(&record.value);
-            producer
-                .send(to_send.headers(headers))
-                .map_err(|(error, _)| error)
-                .unwrap();
+            let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                all.insert(Header { key, value: Some(value) })
+            });
+            let to_send = BaseRecord::<(), _>::to(target).partition(partition).payload(&record.value);
+            producer.send(to_send.headers(headers)).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(DEADLINE).unwrap();
         producer

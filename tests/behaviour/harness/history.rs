@@ -63,11 +63,7 @@ impl History {
     }
 
     fn note<K: Resource<DynamicType = ()> + Serialize>(&self, object: &K) {
-        let key = (
-            object.namespace().unwrap_or_default(),
-            K::kind(&()).into_owned(),
-            object.name_any(),
-        );
+        let key = (object.namespace().unwrap_or_default(), K::kind(&()).into_owned(), object.name_any());
         let value = serde_json::to_value(object).unwrap();
         let mut versions = self.lock();
         let known = versions.entry(key).or_default();

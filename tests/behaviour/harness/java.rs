@@ -12,14 +12,7 @@ use super::{
 pub fn console_consumer(side: Side, group: &str, topic: &str, protocol: &str, count: usize) -> Vec<String> {
     let out = Command::new(var("STACK"))
         .args(["java", "org.apache.kafka.tools.consumer.ConsoleConsumer"])
-        .args([
-            "--bootstrap-server",
-            &side.bootstrap(),
-            "--group",
-            group,
-            "--topic",
-            topic,
-        ])
+        .args(["--bootstrap-server", &side.bootstrap(), "--group", group, "--topic", topic])
         .args(["--max-messages", &count.to_string(), "--timeout-ms", "30000"])
         .args([command_property(), &format!("group.protocol={protocol}")])
         // A group without an offset must fail the test, not start somewhere.
@@ -28,33 +21,19 @@ pub fn console_consumer(side: Side, group: &str, topic: &str, protocol: &str, co
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    );
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{stdout}{stderr}");
-    let line = |line: &str| {
-        line.strip_prefix("Partition:")
-            .map(|rest| rest.replace('\t', " "))
-    };
+    let line = |line: &str| line.strip_prefix("Partition:").map(|rest| rest.replace('\t', " "));
     stdout.lines().filter_map(line).collect()
 }
 
 /// Kafka 4 renamed the options.
 fn command_property() -> &'static str {
-    if var("KAFKA_VERSION").starts_with("3.") {
-        "--consumer-property"
-    } else {
-        "--command-property"
-    }
+    if var("KAFKA_VERSION").starts_with("3.") { "--consumer-property" } else { "--command-property" }
 }
 
 fn formatter_property() -> &'static str {
-    if var("KAFKA_VERSION").starts_with("3.") {
-        "--property"
-    } else {
-        "--formatter-property"
-    }
+    if var("KAFKA_VERSION").starts_with("3.") { "--property" } else { "--formatter-property" }
 }
 
 /// Runs a class of Kafka's tools to its end and gives what it printed.

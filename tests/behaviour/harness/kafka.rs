@@ -81,10 +81,11 @@ impl Side {
     }
 
     pub fn create_topic(self, name: &str, partitions: i32, config: &[(&str, &str)]) {
-        let topic = config.iter().fold(
-            NewTopic::new(name, partitions, TopicReplication::Fixed(1)),
-            |topic, (key, value)| topic.set(key, value),
-        );
+        let topic = config
+            .iter()
+            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| {
+                topic.set(key, value)
+            });
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let results = block_on(self.admin().create_topics([&topic], &options)).unwrap();
         assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -99,10 +100,7 @@ impl Side {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         self.wait_for_partitions(name, partitions);
         // The producer would learn of them only after minutes.
-        self.producer()
-            .client()
-            .fetch_metadata(Some(name), TIMEOUT)
-            .unwrap();
+        self.producer().client().fetch_metadata(Some(name), TIMEOUT).unwrap();
     }
 
     pub fn delete_topic(self, name: &str) {
@@ -132,8 +130,7 @@ impl Side {
     /// Moves the log start of a partition up to `offset`, as retention does.
     pub fn delete_records(self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset))
-            .unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
         block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
         assert_eq!(self.bounds(topic, partition).0, offset);
     }
@@ -162,15 +159,9 @@ impl Side {
         let sent: Vec<_> = records
             .iter()
             .map(|record| {
-                let headers = record
-                    .headers
-                    .iter()
-                    .fold(OwnedHeaders::new(), |all, (key, value)| {
-                        all.insert(Header {
-                            key,
-                            value: Some(value),
-                        })
-                    });
+                let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                    all.insert(Header { key, value: Some(value) })
+                });
                 let mut to_send = FutureRecord::<String, _>::to(topic)
                     .partition(partition)
                     .payload(&record.value)
@@ -188,9 +179,7 @@ impl Side {
     /// A producer with a transaction begun.
     pub fn transaction(self, id: &str) -> BaseProducer {
         let mut config = self.config();
-        config
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", "120000");
+        config.set("transactional.id", id).set("transaction.timeout.ms", "120000");
         let producer: BaseProducer = config.create().unwrap();
         producer.init_transactions(TIMEOUT).unwrap();
         producer.begin_transaction().unwrap();
@@ -215,10 +204,7 @@ impl Side {
     pub fn wait_until_stable(self, topic: &str, partition: i32) {
         let start = Instant::now();
         while self.last_stable(topic, partition) < self.bounds(topic, partition).1 {
-            assert!(
-                start.elapsed() < TIMEOUT,
-                "a transaction stays open on {topic}-{partition}"
-            );
+            assert!(start.elapsed() < TIMEOUT, "a transaction stays open on {topic}-{partition}");
         }
     }
 
@@ -233,8 +219,7 @@ impl Side {
             .set("fetch.wait.max.ms", "20");
         let consumer: BaseConsumer = config.create().unwrap();
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset))
-            .unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
         consumer.assign(&list).unwrap();
         let mut records = Vec::new();
         loop {
@@ -250,10 +235,7 @@ impl Side {
 /// A message, copied.
 pub fn received(message: &impl Message) -> Received {
     let headers = message.headers().map(|headers| {
-        headers
-            .iter()
-            .map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec()))
-            .collect()
+        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
     });
     Received {
         topic: message.topic().to_owned(),

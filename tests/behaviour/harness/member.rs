@@ -56,10 +56,7 @@ impl Member {
         let start = Instant::now();
         while consumer.assignment().unwrap().count() == 0 {
             poll(&consumer, &read);
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "no assignment for {topic}"
-            );
+            assert!(start.elapsed() < Duration::from_secs(30), "no assignment for {topic}");
         }
         let (stopped, seen) = (Arc::clone(&stop), Arc::clone(&read));
         let thread = thread::spawn(move || {
@@ -67,11 +64,7 @@ impl Member {
                 poll(&consumer, &seen);
             }
         });
-        Self {
-            stop,
-            read,
-            thread: Some(thread),
-        }
+        Self { stop, read, thread: Some(thread) }
     }
 
     /// What it has read so far.
@@ -87,11 +80,7 @@ impl Member {
             if read.len() >= count {
                 return read;
             }
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "{} of {count} records",
-                read.len()
-            );
+            assert!(start.elapsed() < Duration::from_secs(30), "{} of {count} records", read.len());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -140,11 +129,7 @@ pub fn consume(side: Side, group: &str, topic: &str, count: usize, partitions: u
     let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
     let start = Instant::now();
     while records.len() < count || seen.len() < partitions {
-        assert!(
-            start.elapsed() < Duration::from_secs(40),
-            "{} of {count} records",
-            records.len()
-        );
+        assert!(start.elapsed() < Duration::from_secs(40), "{} of {count} records", records.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             let record = received(&message.unwrap());
             seen.insert(record.partition);

@@ -32,11 +32,7 @@ impl Migration<'_> {
     ) -> AppMigration {
         let typed = |value: &Value| serde_json::from_value::<AppMigration>(value.clone()).unwrap();
         let ours = |value: &Value| value["metadata"]["uid"] == self.uid.as_str() && predicate(&typed(value));
-        typed(
-            &self
-                .case
-                .wait_for("AppMigration", &self.name, what, deadline, ours),
-        )
+        typed(&self.case.wait_for("AppMigration", &self.name, what, deadline, ours))
     }
 
     pub fn patch(&self, patch: &Value) {
@@ -90,19 +86,11 @@ impl Migration<'_> {
     pub fn create_again(&self) -> Migration<'_> {
         let object = AppMigration::new(&self.name, self.get_spec_of_last());
         let created = block_on(self.case.api().create(&PostParams::default(), &object)).unwrap();
-        Migration {
-            case: self.case,
-            name: self.name.clone(),
-            uid: created.metadata.uid.unwrap(),
-        }
+        Migration { case: self.case, name: self.name.clone(), uid: created.metadata.uid.unwrap() }
     }
 
     fn get_spec_of_last(&self) -> AppMigrationSpec {
-        let key = (
-            self.case.namespace.clone(),
-            "AppMigration".to_owned(),
-            self.name.clone(),
-        );
+        let key = (self.case.namespace.clone(), "AppMigration".to_owned(), self.name.clone());
         let newest = super::history::history().of(&key).pop().unwrap();
         serde_json::from_value(newest["spec"].clone()).unwrap()
     }

@@ -29,15 +29,11 @@ pub enum Gate {
 
 impl Gate {
     pub fn shared() -> Self {
-        Self::Shared {
-            _lock: GATE.read().unwrap_or_else(PoisonError::into_inner),
-        }
+        Self::Shared { _lock: GATE.read().unwrap_or_else(PoisonError::into_inner) }
     }
 
     pub fn alone() -> Self {
-        Self::Alone {
-            _lock: GATE.write().unwrap_or_else(PoisonError::into_inner),
-        }
+        Self::Alone { _lock: GATE.write().unwrap_or_else(PoisonError::into_inner) }
     }
 
     pub fn is_alone(&self) -> bool {
@@ -73,9 +69,7 @@ fn lock() -> MutexGuard<'static, bool> {
 
 fn launch(extra: &[(&str, &str)]) {
     let mut command = Command::new(var("STACK"));
-    command
-        .args(["operator", "start"])
-        .env("APPMIGRATION_BIN", binary());
+    command.args(["operator", "start"]).env("APPMIGRATION_BIN", binary());
     command.env("APPMIGRATION_LOG_LEVEL", "info").env("NO_COLOR", "1");
     command.envs(TIMINGS).envs(extra.iter().copied());
     let out = command.output().unwrap();
@@ -105,11 +99,7 @@ pub fn is_running() -> bool {
 pub fn wait_for_end(deadline: Duration) {
     let start = Instant::now();
     while is_running() {
-        assert!(
-            start.elapsed() < deadline,
-            "the operator still runs\n{}",
-            log_tail(40)
-        );
+        assert!(start.elapsed() < deadline, "the operator still runs\n{}", log_tail(40));
         sleep(Duration::from_millis(100));
     }
 }

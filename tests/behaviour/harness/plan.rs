@@ -44,10 +44,7 @@ impl StoredPlan {
     pub fn target(&self, topic: &str, partition: i32) -> &Value {
         let targets = self.json["targets"].as_array().unwrap();
         let wanted = |t: &&Value| t["topic"] == topic && t["partition"] == partition;
-        targets
-            .iter()
-            .find(wanted)
-            .unwrap_or_else(|| panic!("no {topic}-{partition} in {:#}", self.json))
+        targets.iter().find(wanted).unwrap_or_else(|| panic!("no {topic}-{partition} in {:#}", self.json))
     }
 
     /// The row of the only source partition of a target partition.
@@ -93,22 +90,16 @@ impl StoredPlan {
 /// A file that was too large: `index.json` tells which ConfigMap has which piece `<file>.gz.<n>`.
 fn unpacked(case: &Case, first: &ConfigMap, file: &str) -> String {
     let data = first.data.clone().unwrap_or_default();
-    let index = data
-        .get("index.json")
-        .unwrap_or_else(|| panic!("no {file} in {:?}", data.keys()));
+    let index = data.get("index.json").unwrap_or_else(|| panic!("no {file} in {:?}", data.keys()));
     let index: BTreeMap<String, String> = serde_json::from_str(index).unwrap();
     let prefix = format!("{file}.gz.");
-    let numbers = index
-        .keys()
-        .filter_map(|key| key.strip_prefix(&prefix)?.parse::<usize>().ok());
+    let numbers = index.keys().filter_map(|key| key.strip_prefix(&prefix)?.parse::<usize>().ok());
     let packed = (0..numbers.count()).flat_map(|n| {
         let key = format!("{prefix}{n}");
         let part = case.config_map(&index[&key]).expect("a further part");
         part.binary_data.unwrap()[&key].0.clone()
     });
     let mut text = String::new();
-    GzDecoder::new(packed.collect::<Vec<u8>>().as_slice())
-        .read_to_string(&mut text)
-        .unwrap();
+    GzDecoder::new(packed.collect::<Vec<u8>>().as_slice()).read_to_string(&mut text).unwrap();
     text
 }

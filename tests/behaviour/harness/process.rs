@@ -6,11 +6,7 @@ pub struct Process(Child);
 
 impl Process {
     pub fn spawn(command: &mut Command) -> Self {
-        Self(
-            command
-                .spawn()
-                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
-        )
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
     /// Asks it to end, and waits.

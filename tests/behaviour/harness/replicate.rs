@@ -24,28 +24,15 @@ impl Replicate {
     /// From the same manifest that the cluster was given, Secrets included.
     pub fn start(name: &str, replicator: &K2KReplicator, secrets: &[Secret]) -> Self {
         let dir = PathBuf::from(var("STACK_DIR"));
-        let (file, log) = (
-            dir.join(format!("{name}.yaml")),
-            dir.join("log").join(format!("{name}.log")),
-        );
+        let (file, log) = (dir.join(format!("{name}.yaml")), dir.join("log").join(format!("{name}.log")));
         let mut documents = vec![serde_json::to_string(replicator).unwrap()];
-        documents.extend(
-            secrets
-                .iter()
-                .map(|secret| serde_json::to_string(secret).unwrap()),
-        );
+        documents.extend(secrets.iter().map(|secret| serde_json::to_string(secret).unwrap()));
         fs::write(&file, documents.join("\n---\n")).unwrap();
         let out = File::create(&log).unwrap();
         let mut command = Command::new(binary());
         command.arg("replicate").arg("--file").arg(&file);
-        command
-            .stdin(Stdio::null())
-            .stderr(out.try_clone().unwrap())
-            .stdout(out);
-        Self {
-            process: Process::spawn(&mut command),
-            log,
-        }
+        command.stdin(Stdio::null()).stderr(out.try_clone().unwrap()).stdout(out);
+        Self { process: Process::spawn(&mut command), log }
     }
 
     /// Ends it as Kubernetes does: its position is committed.

@@ -13,10 +13,7 @@ use super::{AppMigrationSpec, K2KReplicatorSpec, Side};
 pub fn replicator(pattern: &str) -> K2KReplicatorSpec {
     K2KReplicatorSpec {
         pipeline_name: None,
-        source: Some(SourceSpec {
-            cluster: plaintext(Side::Source),
-            consumer_group: None,
-        }),
+        source: Some(SourceSpec { cluster: plaintext(Side::Source), consumer_group: None }),
         target: Some(plaintext(Side::Target)),
         replication: Some(vec![route(pattern, TargetTopic::default())]),
         pipeline_from: None,
@@ -48,17 +45,11 @@ pub fn migration(group: &str) -> AppMigrationSpec {
 }
 
 pub fn route(pattern: &str, target: TargetTopic) -> Replication {
-    Replication {
-        topics: vec![pattern.into()],
-        target,
-    }
+    Replication { topics: vec![pattern.into()], target }
 }
 
 pub fn plaintext(side: Side) -> ClusterSpec {
-    ClusterSpec {
-        bootstrap_servers: side.bootstrap(),
-        ..ClusterSpec::default()
-    }
+    ClusterSpec { bootstrap_servers: side.bootstrap(), ..ClusterSpec::default() }
 }
 
 /// TLS with the stack's authority, and SCRAM as `user`; from the Secrets `ca` and `user`.
@@ -82,24 +73,13 @@ pub fn mutual_tls(side: Side) -> ClusterSpec {
         private_key_secret_ref: Some(secret("client", "tls.key")),
         ..tls()
     };
-    ClusterSpec {
-        bootstrap_servers: side.listener("MTLS"),
-        tls: Some(tls),
-        ..ClusterSpec::default()
-    }
+    ClusterSpec { bootstrap_servers: side.listener("MTLS"), tls: Some(tls), ..ClusterSpec::default() }
 }
 
 pub fn tls() -> TlsSpec {
-    TlsSpec {
-        enabled: true,
-        ca_secret_ref: Some(secret("ca", "ca.crt")),
-        ..TlsSpec::default()
-    }
+    TlsSpec { enabled: true, ca_secret_ref: Some(secret("ca", "ca.crt")), ..TlsSpec::default() }
 }
 
 pub fn secret(name: &str, key: &str) -> SecretKeyRef {
-    SecretKeyRef {
-        name: name.into(),
-        key: key.into(),
-    }
+    SecretKeyRef { name: name.into(), key: key.into() }
 }

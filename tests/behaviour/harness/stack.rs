@@ -29,11 +29,7 @@ pub fn binary() -> String {
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
     })
 }
 
@@ -53,10 +49,7 @@ pub fn kube() -> Client {
 
 /// Runs a program of the stack and gives its output, whatever it was.
 pub fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program)
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"))
+    Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 /// Runs `kubectl` as the user does. The error is what it printed.

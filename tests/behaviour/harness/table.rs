@@ -5,12 +5,7 @@ pub const STEPS: [(&str, &str, &[&str]); 6] = [
     (
         "ReplicatorReady",
         "Ready",
-        &[
-            "ReplicatorNotFound",
-            "ReplicatorNotReady",
-            "TracingHeadersDisabled",
-            "TimestampsNotKept",
-        ],
+        &["ReplicatorNotFound", "ReplicatorNotReady", "TracingHeadersDisabled", "TimestampsNotKept"],
     ),
     ("StopConfirmed", "Confirmed", &["AwaitingStopConfirmation"]),
     (
@@ -26,11 +21,7 @@ pub const STEPS: [(&str, &str, &[&str]); 6] = [
             "SourceOffsetsGone",
         ],
     ),
-    (
-        "ReplicationCaughtUp",
-        "CaughtUp",
-        &["ReplicationBehind", "ReplayInProgress", "OpenTransaction"],
-    ),
+    ("ReplicationCaughtUp", "CaughtUp", &["ReplicationBehind", "ReplayInProgress", "OpenTransaction"]),
     (
         "OffsetsMapped",
         "Mapped",

@@ -20,10 +20,7 @@ impl Topic<'_> {
     pub fn fill(&self, partition: i32, count: i64) -> &Self {
         let start = Side::Source.bounds(&self.name, partition).1;
         let records: Vec<Record> = (start..start + count)
-            .map(|offset| Record {
-                value: value(partition, offset),
-                ..Record::default()
-            })
+            .map(|offset| Record { value: value(partition, offset), ..Record::default() })
             .collect();
         Side::Source.produce(&self.name, partition, &records);
         self.case.source_settled(&self.name, partition);
@@ -50,9 +47,7 @@ impl Topic<'_> {
         let producer = Side::Source.transaction(&format!("{}-{partition}-{start}", self.name));
         for offset in start..start + count {
             let value = value(partition, offset);
-            let record = BaseRecord::<(), _>::to(&self.name)
-                .partition(partition)
-                .payload(&value);
+            let record = BaseRecord::<(), _>::to(&self.name).partition(partition).payload(&value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(DEADLINE).unwrap();
@@ -61,9 +56,7 @@ impl Topic<'_> {
 
     /// Appends copies of these offsets to the same partition of the target.
     pub fn copy(&self, partition: i32, offsets: impl IntoIterator<Item = i64>) -> &Self {
-        Copies::default()
-            .of(&self.name, partition, offsets)
-            .write_to(&self.name, partition);
+        Copies::default().of(&self.name, partition, offsets).write_to(&self.name, partition);
         self
     }
 

@@ -27,10 +27,7 @@ pub struct Offset {
 
 impl From<i64> for Offset {
     fn from(offset: i64) -> Self {
-        Self {
-            offset,
-            metadata: Vec::new(),
-        }
+        Self { offset, metadata: Vec::new() }
     }
 }
 
@@ -111,10 +108,7 @@ fn retry<T>(mut ask: impl FnMut() -> (i16, T)) -> T {
         if !NOT_YET.contains(&code) {
             return value;
         }
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "no coordinator: error {code}"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "no coordinator: error {code}");
         sleep(Duration::from_millis(100));
     }
 }

@@ -32,10 +32,7 @@ fn fail_protects_every_offset_but_an_equal_one() {
         assert_eq!(judged.conflicts, [(at_0(), offset, TargetOffset(4))]);
         assert!(judged.kept.is_empty());
         let text = judged.conflict().unwrap();
-        assert!(
-            text.contains(&format!("orders-0 has {offset}, the plan 4")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("orders-0 has {offset}, the plan 4")), "{text}");
         assert!(text.contains("policies.existingTargetOffsets"), "{text}");
     }
 }
@@ -62,10 +59,7 @@ fn overwrite_moves_back_only_with_the_annotation_for_this_very_object() {
         let judged = judge(&object, 5);
         assert_eq!(judged.conflicts.len(), 1);
         let text = judged.conflict().unwrap();
-        assert!(
-            text.contains(&format!("{ALLOW_REWIND_ANNOTATION}={UID}")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("{ALLOW_REWIND_ANNOTATION}={UID}")), "{text}");
     }
     object.metadata.annotations = Some([(ALLOW_REWIND_ANNOTATION.to_owned(), UID.to_owned())].into());
     let judged = judge(&object, 5);
@@ -85,11 +79,7 @@ fn the_annotation_changes_no_other_policy() {
 #[test]
 fn offsets_of_partitions_that_the_plan_does_not_name_are_none_of_its_business() {
     let object = with_policy("Fail");
-    for there in [
-        committed("orders", &[(7, 1)]),
-        committed("other", &[(0, 1)]),
-        committed("orders", &[]),
-    ] {
+    for there in [committed("orders", &[(7, 1)]), committed("other", &[(0, 1)]), committed("orders", &[])] {
         assert_eq!(Existing::judge(&object, &plan(), &there).conflict(), None);
     }
 }

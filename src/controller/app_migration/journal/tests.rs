@@ -26,11 +26,7 @@ fn object() -> AppMigration {
 }
 
 fn small() -> Journal {
-    Journal {
-        snapshot: Some(snapshot(&object())),
-        plan: Some(plan()),
-        ..Journal::default()
-    }
+    Journal { snapshot: Some(snapshot(&object())), plan: Some(plan()), ..Journal::default() }
 }
 
 /// Bytes that do not compress.
@@ -43,38 +39,25 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 fn large(metadata: usize) -> Journal {
     let mut plan = announced();
     let topic = |n: i32| format!("orders-of-region-{}", n / 100);
-    plan.targets = (0..10_000)
-        .map(|n| target_plan(&topic(n), n % 100, 1_000_000 + i64::from(n) * 7_919))
-        .collect();
+    plan.targets =
+        (0..10_000).map(|n| target_plan(&topic(n), n % 100, 1_000_000 + i64::from(n) * 7_919)).collect();
     let mut offsets = BTreeMap::new();
     for (n, t) in plan.targets.iter_mut().enumerate() {
         t.metadata = noise(n, metadata);
         let metadata = t.metadata.clone();
-        offsets.insert(
-            t.target(),
-            Committed {
-                offset: t.position.0,
-                metadata,
-            },
-        );
+        offsets.insert(t.target(), Committed { offset: t.position.0, metadata });
     }
     let stable = offsets.keys().map(|q| (q.clone(), 9_000_000)).collect();
     let snapshot = Snapshot::new(&object().spec, &offsets, &stable, "2026-11-22T09:59:00Z".into());
-    Journal {
-        snapshot: Some(snapshot),
-        plan: Some(plan),
-        ..Journal::default()
-    }
+    Journal { snapshot: Some(snapshot), plan: Some(plan), ..Journal::default() }
 }
 
 /// What a reader finds: the first ConfigMap, and those that it names.
 fn read(maps: &[ConfigMap]) -> Result<Journal, JournalError> {
     let by_name = by_name(maps);
     let first = &by_name["app-plan"];
-    let parts: Vec<ConfigMap> = part_names(first)?
-        .iter()
-        .filter_map(|name| by_name.get(name).cloned())
-        .collect();
+    let parts: Vec<ConfigMap> =
+        part_names(first)?.iter().filter_map(|name| by_name.get(name).cloned()).collect();
     decode(first, &parts)
 }
 
@@ -86,23 +69,14 @@ fn by_name(written: &[ConfigMap]) -> BTreeMap<String, ConfigMap> {
 
 /// As `read` tells it: what was stored, and where.
 fn stored(journal: &Journal, maps: &[ConfigMap]) -> Journal {
-    Journal {
-        parts: further_parts(maps),
-        ..journal.clone()
-    }
+    Journal { parts: further_parts(maps), ..journal.clone() }
 }
 
 #[test]
 fn a_small_journal_is_one_config_map_that_people_can_read() {
     let maps = encode(&object(), &small()).unwrap();
     assert_eq!(maps.len(), 1);
-    let files: Vec<&str> = maps[0]
-        .data
-        .as_ref()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let files: Vec<&str> = maps[0].data.as_ref().unwrap().keys().map(String::as_str).collect();
     assert_eq!(files, [OFFSETS_FILE, PLAN_FILE, SNAPSHOT_FILE]);
     assert_eq!(maps[0].binary_data, None);
     assert_eq!(read(&maps), Ok(small()));
@@ -112,10 +86,7 @@ fn a_small_journal_is_one_config_map_that_people_can_read() {
 fn a_journal_is_what_was_written_so_far() {
     let nothing = Journal::default();
     assert_eq!(read(&encode(&object(), &nothing).unwrap()), Ok(nothing));
-    let snapshot_only = Journal {
-        plan: None,
-        ..small()
-    };
+    let snapshot_only = Journal { plan: None, ..small() };
     let maps = encode(&object(), &snapshot_only).unwrap();
     assert!(!maps[0].data.as_ref().unwrap().contains_key(OFFSETS_FILE));
     assert_eq!(read(&maps), Ok(snapshot_only));
@@ -151,10 +122,7 @@ fn just_below_the_limit_one_config_map_is_small_enough_too() {
     let maps = |partitions: usize| {
         let mut plan = whole.clone();
         plan.targets.truncate(partitions);
-        let journal = Journal {
-            plan: Some(plan),
-            ..Journal::default()
-        };
+        let journal = Journal { plan: Some(plan), ..Journal::default() };
         encode(&object(), &journal).unwrap()
     };
     let counts: Vec<usize> = (400..800).collect();
@@ -183,18 +151,12 @@ fn the_index_is_written_last_and_names_every_part() {
 #[test]
 fn a_journal_that_is_being_replaced_is_whole_at_every_moment() {
     let whole = large(60);
-    let mut former = Journal {
-        plan: None,
-        ..whole.clone()
-    };
+    let mut former = Journal { plan: None, ..whole.clone() };
     let mut written = encode(&object(), &former).unwrap();
     former.parts = further_parts(&written);
     assert!(!former.parts.is_empty());
     for _ in 0..3 {
-        let next = Journal {
-            parts: former.parts.clone(),
-            ..whole.clone()
-        };
+        let next = Journal { parts: former.parts.clone(), ..whole.clone() };
         let maps = encode(&object(), &next).unwrap();
         assert!(further_parts(&maps).is_disjoint(&former.parts));
         for map in &maps {
@@ -227,13 +189,7 @@ fn a_part_that_is_missing_or_emptied_is_noticed() {
 fn a_piece_that_was_altered_is_noticed() {
     let maps = encode(&object(), &large(120)).unwrap();
     for n in 0..maps.len() - 1 {
-        if maps[n]
-            .binary_data
-            .as_ref()
-            .unwrap()
-            .keys()
-            .any(|key| key.starts_with(OFFSETS_FILE))
-        {
+        if maps[n].binary_data.as_ref().unwrap().keys().any(|key| key.starts_with(OFFSETS_FILE)) {
             // Written for people, never read back.
             continue;
         }
@@ -253,10 +209,7 @@ fn a_file_or_an_index_that_does_not_parse_is_named() {
         let mut maps = encode(&object(), &small()).unwrap();
         maps[0].data.as_mut().unwrap().insert(file.into(), "{".into());
         let error = read(&maps).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("ConfigMap app-plan: {file} cannot be read")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("ConfigMap app-plan: {file} cannot be read")), "{error}");
     }
     let mut maps = encode(&object(), &large(0)).unwrap();
     let first = maps.last_mut().unwrap();
@@ -267,10 +220,7 @@ fn a_file_or_an_index_that_does_not_parse_is_named() {
 #[test]
 fn a_plan_is_committed_where_its_announcement_was_sealed() {
     let sealed = |plan: Plan| {
-        let journal = Journal {
-            plan: Some(plan),
-            ..small()
-        };
+        let journal = Journal { plan: Some(plan), ..small() };
         let mut maps = encode(&object(), &journal).unwrap();
         let open = read(&maps).unwrap();
         assert_eq!(open.committed_plan(), None);
@@ -287,18 +237,12 @@ fn the_hash_is_that_of_the_canonical_lines() {
     plan.group = "app".into();
     plan.target_group = "app-us".into();
     // Out of order, ten after nine, and metadata of any bytes.
-    plan.targets = vec![
-        target_plan("returns", 0, 7),
-        target_plan("orders", 10, 3),
-        target_plan("orders", 9, 0),
-    ];
+    plan.targets =
+        vec![target_plan("returns", 0, 7), target_plan("orders", 10, 3), target_plan("orders", 9, 0)];
     plan.targets[1].metadata = vec![0, 0xff, b'\n', b'\t'];
     plan.targets[2].metadata = b"hello".to_vec();
     let lines = "app\napp-us\nS\nT\norders\t9\t0\taGVsbG8=\norders\t10\t3\tAP8KCQ==\nreturns\t0\t7\t\n";
-    let digest: Vec<String> = Sha256::digest(lines)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: Vec<String> = Sha256::digest(lines).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(plan.hash(), format!("sha256:{}", digest.concat()));
 }
 
@@ -337,15 +281,9 @@ fn the_hash_covers_what_is_committed_and_nothing_else() {
 fn the_offsets_file_has_what_the_group_has_in_the_end() {
     let mut plan = plan();
     plan.targets[1].kept = Some(TargetOffset(15));
-    let journal = Journal {
-        plan: Some(plan),
-        ..small()
-    };
+    let journal = Journal { plan: Some(plan), ..small() };
     let maps = encode(&object(), &journal).unwrap();
-    assert_eq!(
-        maps[0].data.as_ref().unwrap()[OFFSETS_FILE],
-        "orders,0,4\norders,1,15\n"
-    );
+    assert_eq!(maps[0].data.as_ref().unwrap()[OFFSETS_FILE], "orders,0,4\norders,1,15\n");
     let kept = read(&maps).unwrap().plan.unwrap().targets[1].kept;
     assert_eq!(kept, Some(TargetOffset(15)));
 }
@@ -354,10 +292,7 @@ fn the_offsets_file_has_what_the_group_has_in_the_end() {
 fn metadata_is_base64_in_the_files_and_any_bytes_in_the_plan() {
     let mut plan = plan();
     plan.targets[0].metadata = vec![0, 0xff, 0];
-    let journal = Journal {
-        plan: Some(plan),
-        ..small()
-    };
+    let journal = Journal { plan: Some(plan), ..small() };
     let maps = encode(&object(), &journal).unwrap();
     assert!(maps[0].data.as_ref().unwrap()[PLAN_FILE].contains(r#""metadata": "AP8A""#));
     assert_eq!(read(&maps), Ok(journal));

@@ -32,11 +32,7 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let uid = live.object.uid().unwrap_or_default();
     if group.is_active() {
         let visible = clusters.source.topics().await.map_err(on_source)?;
-        let assigned = group
-            .members
-            .iter()
-            .flat_map(|m| &m.assignment)
-            .map(|q| q.topic.clone());
+        let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
         let hidden: BTreeSet<String> = assigned.filter(|topic| !visible.contains_key(topic)).collect();
         context.quiet(&uid, |watch| watch.active(hidden));
         let text = format!("{}; stop the application", members(name, &group));
@@ -48,11 +44,8 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let hidden = context.quiet(&uid, |watch| watch.hidden());
     if !hidden.is_empty() {
         let visible = clusters.source.topics().await.map_err(on_source)?;
-        let still: Vec<&str> = hidden
-            .iter()
-            .filter(|t| !visible.contains_key(*t))
-            .map(String::as_str)
-            .collect();
+        let still: Vec<&str> =
+            hidden.iter().filter(|t| !visible.contains_key(*t)).map(String::as_str).collect();
         if !still.is_empty() {
             let text = format!(
                 "members of {name} were reading {}, which the credentials may not describe on the source: its \
@@ -62,10 +55,7 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
             return Err(Fault::new(Reason::AuthorizationFailed, text));
         }
     }
-    let gone = live
-        .seen
-        .journal_snapshot()
-        .and_then(|snapshot| gone(live, snapshot, &committed));
+    let gone = live.seen.journal_snapshot().and_then(|snapshot| gone(live, snapshot, &committed));
     live.seen.group = Some(if committed.is_empty() && gone.is_none() {
         let text = format!(
             "the source knows no consumer group {name} with committed offsets; check spec.consumerGroup and the \
@@ -114,18 +104,10 @@ pub fn members(group: &str, description: &GroupDescription) -> String {
     };
     let listed: Vec<String> = description.members.iter().take(5).map(show).collect();
     let more = description.members.len().saturating_sub(5);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     match listed.len() {
         0 => format!("group {group} is in state {:?}", description.state),
-        _ => format!(
-            "group {group} has {} members: {}{more}",
-            description.members.len(),
-            listed.join(", ")
-        ),
+        _ => format!("group {group} has {} members: {}{more}", description.members.len(), listed.join(", ")),
     }
 }
 
@@ -146,10 +128,7 @@ pub async fn target(live: &mut Live) -> Result<(), Fault> {
     let committed = match clusters.target.committed(name).await {
         // A transaction of the group's own on the target: it is at work there.
         Err(error @ KafkaError::UnstableOffsets { .. }) => {
-            live.seen.target = Some(Target {
-                active: Some(error.to_string()),
-                committed: BTreeMap::new(),
-            });
+            live.seen.target = Some(Target { active: Some(error.to_string()), committed: BTreeMap::new() });
             return Ok(());
         }
         committed => committed.map_err(on_target)?,
@@ -173,9 +152,5 @@ pub async fn last_stable(live: &Live) -> Result<BTreeMap<TopicPartition, i64>, F
             (0..count).map(move |n| TopicPartition::new(topic, n))
         })
         .collect();
-    clusters
-        .source
-        .last_stable_offsets(&partitions)
-        .await
-        .map_err(on_source)
+    clusters.source.last_stable_offsets(&partitions).await.map_err(on_source)
 }

@@ -40,9 +40,7 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
     let mut parts = Vec::new();
     for part in names {
         let Some(found) = within_deadline(api.get_opt(&part)).await? else {
-            return Ok(JournalSeen::Conflict(format!(
-                "ConfigMap {part}, a part of the plan, is gone"
-            )));
+            return Ok(JournalSeen::Conflict(format!("ConfigMap {part}, a part of the plan, is gone")));
         };
         parts.push(found);
     }

@@ -109,10 +109,7 @@ fn is_ready(replicator: &K2KReplicator) -> Result<(), (Reason, String)> {
             Reason::ReplicatorNotReady,
             format!("K2KReplicator {name}: {}: {}", ready.reason, ready.message),
         )),
-        None => Err((
-            Reason::ReplicatorNotReady,
-            format!("K2KReplicator {name} has not been checked yet"),
-        )),
+        None => Err((Reason::ReplicatorNotReady, format!("K2KReplicator {name} has not been checked yet"))),
     }
 }
 
@@ -121,25 +118,12 @@ async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
         return Ok(());
     };
     let namespace = live.object.namespace().unwrap_or_default();
-    let source = context
-        .cluster(&namespace, Side::Source, &replicator.source.cluster)
-        .await?;
-    let target = context
-        .cluster(&namespace, Side::Target, &replicator.target)
-        .await?;
-    let source_id = source
-        .current_id()
-        .await
-        .map_err(|e| Fault::kafka(Side::Source, &e))?;
-    let target_id = target
-        .current_id()
-        .await
-        .map_err(|e| Fault::kafka(Side::Target, &e))?;
+    let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
+    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
+    let source_id = source.current_id().await.map_err(|e| Fault::kafka(Side::Source, &e))?;
+    let target_id = target.current_id().await.map_err(|e| Fault::kafka(Side::Target, &e))?;
     context.note_target(&namespace, &replicator.name, &target_id);
-    live.seen.clusters = Some(ClusterIds {
-        source: source_id,
-        target: target_id,
-    });
+    live.seen.clusters = Some(ClusterIds { source: source_id, target: target_id });
     live.clusters = Some(Clusters { source, target });
     Ok(())
 }
@@ -172,19 +156,9 @@ fn rival(live: &Live, context: &Context) -> Option<String> {
             && m.metadata.deletion_timestamp.is_none()
             && status.is_some_and(|s| s.stop_confirmed_at.is_some() && s.completed_at.is_none())
             && m.spec.target_group() == live.object.spec.target_group()
-            && context
-                .target_of(&namespace, &m.spec.replicator_ref.name)
-                .as_deref()
-                == Some(target.as_str())
+            && context.target_of(&namespace, &m.spec.replicator_ref.name).as_deref() == Some(target.as_str())
     };
     let all = context.migrations.state();
-    let first = all
-        .iter()
-        .filter(|m| competes(m) && order(m) < mine)
-        .min_by_key(|m| order(m))?;
-    Some(format!(
-        "{}/{}",
-        first.namespace().unwrap_or_default(),
-        first.name_any()
-    ))
+    let first = all.iter().filter(|m| competes(m) && order(m) < mine).min_by_key(|m| order(m))?;
+    Some(format!("{}/{}", first.namespace().unwrap_or_default(), first.name_any()))
 }

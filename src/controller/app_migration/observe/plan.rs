@@ -37,18 +37,12 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
     let source_topics = clusters.source.topics().await.map_err(on_source)?;
     let committed = &live.seen.committed;
-    let topics: BTreeSet<String> = committed
-        .keys()
-        .map(|q| q.topic.clone())
-        .filter(|t| selection.takes(t))
-        .collect();
+    let topics: BTreeSet<String> =
+        committed.keys().map(|q| q.topic.clone()).filter(|t| selection.takes(t)).collect();
     let routed = replicator.routes.resolve(topics.iter().map(String::as_str));
     let wanted: BTreeSet<String> = routed.values().map(|route| route.topic.clone()).collect();
     let target_topics = identities(&clusters.target, &wanted).await.map_err(on_target)?;
-    let counts = target_topics
-        .iter()
-        .map(|(topic, id)| (topic.clone(), id.partitions))
-        .collect();
+    let counts = target_topics.iter().map(|(topic, id)| (topic.clone(), id.partitions)).collect();
     let inputs = scope::Inputs {
         spec: &live.object.spec,
         selection: &selection,
@@ -70,18 +64,8 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
     }
     let used: BTreeSet<String> = scope.sources.keys().map(|q| q.topic.clone()).collect();
     let made_for = MadeFor {
-        source_cluster_id: live
-            .seen
-            .clusters
-            .as_ref()
-            .map(|c| c.source.clone())
-            .unwrap_or_default(),
-        target_cluster_id: live
-            .seen
-            .clusters
-            .as_ref()
-            .map(|c| c.target.clone())
-            .unwrap_or_default(),
+        source_cluster_id: live.seen.clusters.as_ref().map(|c| c.source.clone()).unwrap_or_default(),
+        target_cluster_id: live.seen.clusters.as_ref().map(|c| c.target.clone()).unwrap_or_default(),
         source_topics: identities(&clusters.source, &used).await.map_err(on_source)?,
         target_topics,
         replicator_uid: replicator.uid.clone(),
@@ -129,14 +113,6 @@ pub async fn identities(
     let described = cluster.describe_topics(&names).await?;
     Ok(described
         .into_iter()
-        .map(|(topic, d)| {
-            (
-                topic,
-                TopicIdentity {
-                    id: d.id,
-                    partitions: d.partitions,
-                },
-            )
-        })
+        .map(|(topic, d)| (topic, TopicIdentity { id: d.id, partitions: d.partitions }))
         .collect())
 }

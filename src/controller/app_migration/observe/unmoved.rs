@@ -71,12 +71,7 @@ pub async fn unfinishable(live: &Live, clusters: &Clusters, plan: &Plan) -> Resu
     if recreated.is_some() {
         return Ok(recreated);
     }
-    let there = live
-        .seen
-        .target
-        .as_ref()
-        .map(|t| t.committed.clone())
-        .unwrap_or_default();
+    let there = live.seen.target.as_ref().map(|t| t.committed.clone()).unwrap_or_default();
     let open =
         |t: &&TargetPlan| t.kept.is_none() && there.get(&t.target()).is_none_or(|c| c.offset != t.position.0);
     logs_moved(clusters, plan.targets.iter().filter(open)).await
@@ -102,40 +97,23 @@ async fn group_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Op
     }
     let now = clusters.source.committed(&plan.group).await.map_err(on_source)?;
     let mut planned: BTreeMap<TopicPartition, i64> = BTreeMap::new();
-    for row in plan
-        .targets
-        .iter()
-        .flat_map(|t| &t.sources)
-        .filter(|row| row.assumed.is_none())
-    {
+    for row in plan.targets.iter().flat_map(|t| &t.sources).filter(|row| row.assumed.is_none()) {
         planned.insert(TopicPartition::new(&row.topic, row.partition), row.committed.0);
     }
     let Ok(selection) = Selection::new(&live.object.spec) else {
         return Ok(None);
     };
-    let left_out: BTreeSet<&str> = plan
-        .left_out
-        .iter()
-        .filter(|l| l.partition.is_none())
-        .map(|l| l.topic.as_str())
-        .collect();
+    let left_out: BTreeSet<&str> =
+        plan.left_out.iter().filter(|l| l.partition.is_none()).map(|l| l.topic.as_str()).collect();
     let offset = |c: &Committed| c.offset;
     let takes_part = |q: &TopicPartition| {
         planned.contains_key(q) || (selection.takes(&q.topic) && !left_out.contains(q.topic.as_str()))
     };
-    let differs = now
-        .iter()
-        .find(|(q, c)| takes_part(q) && planned.get(*q) != Some(&c.offset));
+    let differs = now.iter().find(|(q, c)| takes_part(q) && planned.get(*q) != Some(&c.offset));
     if let Some((q, c)) = differs {
-        return Ok(Some(format!(
-            "{q} was committed at {}, the plan is for {:?}",
-            c.offset,
-            planned.get(q)
-        )));
+        return Ok(Some(format!("{q} was committed at {}, the plan is for {:?}", c.offset, planned.get(q))));
     }
-    let gone = planned
-        .iter()
-        .find(|(q, was)| now.get(*q).map(offset) != Some(**was));
+    let gone = planned.iter().find(|(q, was)| now.get(*q).map(offset) != Some(**was));
     Ok(gone.map(|(q, was)| format!("the committed offset {was} of {q} is gone")))
 }
 
@@ -149,11 +127,7 @@ async fn logs_moved<'p>(
     if targets.is_empty() {
         return Ok(None);
     }
-    let ends = clusters
-        .target
-        .last_stable_offsets(&targets)
-        .await
-        .map_err(on_target)?;
+    let ends = clusters.target.last_stable_offsets(&targets).await.map_err(on_target)?;
     let starts = clusters.target.log_starts(&targets).await.map_err(on_target)?;
     Ok(positions.iter().find_map(|(t, position)| {
         let (start, end) = (starts.get(t).copied()?, ends.get(t).copied()?);
@@ -205,25 +179,14 @@ async fn read_again(
     expected: Expected,
 ) -> Result<Option<String>, Fault> {
     let starts: Vec<TopicPartition> = ranges.keys().cloned().collect();
-    let starts = clusters
-        .target
-        .log_starts(&starts)
-        .await
-        .map_err(|e| Fault::kafka(Side::Target, &e))?;
+    let starts = clusters.target.log_starts(&starts).await.map_err(|e| Fault::kafka(Side::Target, &e))?;
     // A record below the position that retention took since is no contradiction.
     let alive = |t: &TopicPartition, offset: i64| starts.get(t).is_none_or(|start| *start <= offset);
-    let expected: Expected = expected
-        .into_iter()
-        .filter(|((t, offset), _)| alive(t, *offset))
-        .collect();
+    let expected: Expected = expected.into_iter().filter(|((t, offset), _)| alive(t, *offset)).collect();
     let scanned = ranges
         .iter()
         .filter(|(t, offset)| alive(t, offset.0))
-        .map(|(t, offset)| ScanRange {
-            partition: t.clone(),
-            from: offset.0,
-            to: offset.0 + 1,
-        })
+        .map(|(t, offset)| ScanRange { partition: t.clone(), from: offset.0, to: offset.0 + 1 })
         .collect();
     let format = replicator.format.clone();
     let names = facts::header_names(&format);
@@ -245,9 +208,6 @@ async fn read_again(
         .map_err(|error| Fault::kafka(Side::Target, &error))?;
     let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(missing.iter().next().map(|((t, offset), (q, r))| {
-        format!(
-            "{t} no longer holds the copy of {q} offset {} at {offset}",
-            r.origin
-        )
+        format!("{t} no longer holds the copy of {q} offset {} at {offset}", r.origin)
     }))
 }

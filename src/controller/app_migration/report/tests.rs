@@ -27,10 +27,8 @@ fn after(ends: &[Rungs]) -> AppMigrationStatus {
 }
 
 fn waiting() -> Rungs {
-    Rungs::default().with(
-        ConditionType::ReplicatorReady,
-        Statement::fails(Reason::ReplicatorNotFound, "create it"),
-    )
+    Rungs::default()
+        .with(ConditionType::ReplicatorReady, Statement::fails(Reason::ReplicatorNotFound, "create it"))
 }
 
 fn suspended() -> Rungs {
@@ -69,15 +67,9 @@ fn says(status: &AppMigrationStatus, kind: ConditionType) -> Option<(&str, &str)
 #[test]
 fn a_wait_is_reconciling_a_block_stalled_an_end_neither() {
     let status = after(&[waiting()]);
-    assert_eq!(
-        says(&status, ConditionType::Reconciling),
-        Some(("True", "Progressing"))
-    );
+    assert_eq!(says(&status, ConditionType::Reconciling), Some(("True", "Progressing")));
     let status = after(&[waiting(), blocked()]);
-    assert_eq!(
-        says(&status, ConditionType::Stalled),
-        Some(("True", "InvalidSpec"))
-    );
+    assert_eq!(says(&status, ConditionType::Stalled), Some(("True", "InvalidSpec")));
     assert_eq!(says(&status, ConditionType::Reconciling), None);
     for end in [suspended(), completed()] {
         let status = after(&[waiting(), blocked(), end]);

@@ -18,10 +18,7 @@ use world::World;
 /// Every topic into `all`.
 fn into_one(partition: &str, topic_header: bool, partition_header: bool) -> Replicator {
     let target = json!({ "topicName": "all", "partition": partition });
-    replicator(
-        &json!([{ "topics": [".*"], "target": target }]),
-        &headers(topic_header, partition_header),
-    )
+    replicator(&json!([{ "topics": [".*"], "target": target }]), &headers(topic_header, partition_header))
 }
 
 fn names<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Vec<String> {
@@ -29,11 +26,7 @@ fn names<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Vec<St
 }
 
 fn left_out(scope: &Scope) -> Vec<(&str, Option<i32>)> {
-    scope
-        .left_out
-        .iter()
-        .map(|l| (l.topic.as_str(), l.partition))
-        .collect()
+    scope.left_out.iter().map(|l| (l.topic.as_str(), l.partition)).collect()
 }
 
 #[test]
@@ -57,10 +50,7 @@ fn a_prefix_and_a_suffix_name_the_target() {
         target: vec![("eu.orders-v1", 2)],
         ..World::orders()
     };
-    assert_eq!(
-        names(world.scope().targets.keys()),
-        ["eu.orders-v1-0", "eu.orders-v1-1"]
-    );
+    assert_eq!(names(world.scope().targets.keys()), ["eu.orders-v1-0", "eu.orders-v1-1"]);
 }
 
 #[test]
@@ -84,26 +74,17 @@ fn topics_are_included_and_excluded_by_anchored_patterns() {
         names(scope.sources.keys())
     };
     assert_eq!(taken(json!({ "include": ["orders"] })), ["orders-0"]);
-    assert_eq!(
-        taken(json!({ "exclude": ["orders"] })),
-        ["orders-old-0", "returns-0"]
-    );
-    assert_eq!(
-        taken(json!({ "include": ["orders.*"], "exclude": [".*-old"] })),
-        ["orders-0"]
-    );
+    assert_eq!(taken(json!({ "exclude": ["orders"] })), ["orders-old-0", "returns-0"]);
+    assert_eq!(taken(json!({ "include": ["orders.*"], "exclude": [".*-old"] })), ["orders-0"]);
     assert_eq!(taken(json!({})).len(), 3);
 }
 
 #[test]
 fn rule_16_a_partition_without_a_commit_is_skipped_or_takes_part() {
     let uncommitted = |policy| {
-        World {
-            committed: vec![("orders", 0, 4)],
-            ..World::orders()
-        }
-        .policy("uncommittedPartitions", policy)
-        .scope()
+        World { committed: vec![("orders", 0, 4)], ..World::orders() }
+            .policy("uncommittedPartitions", policy)
+            .scope()
     };
     let scope = uncommitted("Skip");
     assert_eq!(names(scope.sources.keys()), ["orders-0"]);
@@ -128,10 +109,7 @@ fn rule_16_none_is_left_out_of_a_target_partition_that_it_shares() {
         }
         .policy("uncommittedPartitions", policy)
     };
-    assert_eq!(
-        world("Skip").blocked(),
-        [(Reason::UncommittedPartitions, "returns-0".into())]
-    );
+    assert_eq!(world("Skip").blocked(), [(Reason::UncommittedPartitions, "returns-0".into())]);
     for policy in ["Earliest", "Latest"] {
         assert_eq!(world(policy).scope().sources.len(), 3);
     }
@@ -147,25 +125,15 @@ fn rule_16_a_partition_of_a_topic_that_is_spread_shares_with_its_own_others() {
         committed: vec![("orders", 0, 4)],
         ..World::orders()
     };
-    assert_eq!(
-        world.blocked(),
-        [(Reason::UncommittedPartitions, "orders-1".into())]
-    );
+    assert_eq!(world.blocked(), [(Reason::UncommittedPartitions, "orders-1".into())]);
 }
 
 #[test]
 fn rule_16_an_excluded_topic_that_a_route_merges_in_is_blocked() {
     let world = World::merged().topics(&json!({ "exclude": ["returns"] }));
-    assert_eq!(
-        world.blocked(),
-        [(Reason::UncommittedPartitions, "returns-0".into())]
-    );
+    assert_eq!(world.blocked(), [(Reason::UncommittedPartitions, "returns-0".into())]);
     // Where it has a target topic of its own, it stays behind without harm.
-    let apart = World {
-        replicator: usual_replicator(),
-        target: vec![("orders", 1)],
-        ..World::merged()
-    };
+    let apart = World { replicator: usual_replicator(), target: vec![("orders", 1)], ..World::merged() };
     let scope = apart.topics(&json!({ "exclude": ["returns"] })).scope();
     assert_eq!(left_out(&scope), [("returns", None)]);
 }
@@ -194,10 +162,7 @@ fn a_topic_that_no_route_covers_blocks_or_is_left_out() {
         }
         .policy("unreplicatedTopics", policy)
     };
-    assert_eq!(
-        world("Fail").blocked(),
-        [(Reason::TopicNotReplicated, "returns-3".into())]
-    );
+    assert_eq!(world("Fail").blocked(), [(Reason::TopicNotReplicated, "returns-3".into())]);
     let scope = world("Ignore").scope();
     assert_eq!(left_out(&scope), [("returns", None)]);
     assert_eq!(scope.sources.len(), 2);
@@ -208,36 +173,20 @@ fn a_topic_that_no_route_covers_blocks_or_is_left_out() {
 
 #[test]
 fn a_missing_target_topic_or_partition_is_named() {
-    let missing = World {
-        target: vec![],
-        ..World::orders()
-    };
+    let missing = World { target: vec![], ..World::orders() };
     let both = ["orders-0", "orders-1"].map(|q| (Reason::TargetPartitionMissing, q.to_owned()));
     assert_eq!(missing.blocked(), both);
-    let fewer = World {
-        target: vec![("orders", 1)],
-        ..World::orders()
-    };
+    let fewer = World { target: vec![("orders", 1)], ..World::orders() };
     assert_eq!(fewer.blocked(), both[1..]);
-    assert!(
-        fewer.choose().unwrap_err()[0]
-            .message
-            .contains("orders has only 1 partitions")
-    );
+    assert!(fewer.choose().unwrap_err()[0].message.contains("orders has only 1 partitions"));
 }
 
 #[test]
 fn a_committed_offset_of_a_topic_or_partition_that_is_gone_blocks() {
-    let deleted = World {
-        source: vec![],
-        ..World::orders()
-    };
+    let deleted = World { source: vec![], ..World::orders() };
     let both = ["orders-0", "orders-1"].map(|q| (Reason::SourceOffsetOutOfRange, q.to_owned()));
     assert_eq!(deleted.blocked(), both);
-    let fewer = World {
-        source: vec![("orders", 1)],
-        ..World::orders()
-    };
+    let fewer = World { source: vec![("orders", 1)], ..World::orders() };
     assert_eq!(fewer.blocked(), both[1..]);
     assert!(fewer.choose().unwrap_err()[0].message.contains("committed 10"));
 }
@@ -257,10 +206,7 @@ fn by_the_producers_partitioner_every_target_partition_can_hold_copies() {
     for chosen in scope.sources.values() {
         assert_eq!(names(&chosen.targets), ["orders-0", "orders-1", "orders-2"]);
     }
-    let one = World {
-        target: vec![("orders", 1)],
-        ..world
-    };
+    let one = World { target: vec![("orders", 1)], ..world };
     assert_eq!(names(one.scope().targets.keys()), ["orders-0"]);
 }
 
@@ -289,21 +235,13 @@ fn what_a_header_does_not_tell_follows_from_the_route() {
 #[test]
 fn without_a_header_what_the_route_cannot_tell_is_blocked() {
     let disabled = |q: &str| vec![(Reason::TracingHeadersDisabled, q.to_owned())];
-    let merged = |topic, partition| World {
-        replicator: into_one("Source", topic, partition),
-        ..World::merged()
-    };
+    let merged =
+        |topic, partition| World { replicator: into_one("Source", topic, partition), ..World::merged() };
     assert_eq!(merged(false, true).blocked(), disabled("all-0"));
     // The partition is still that of the target, whichever topic it is.
-    assert_eq!(
-        merged(true, false).scope().targets[&TopicPartition::new("all", 0)].partition,
-        Some(0)
-    );
+    assert_eq!(merged(true, false).scope().targets[&TopicPartition::new("all", 0)].partition, Some(0));
     // A topic that the group does not read counts too: its records are there.
-    let foreign = World {
-        committed: vec![("orders", 0, 4)],
-        ..merged(false, true)
-    };
+    let foreign = World { committed: vec![("orders", 0, 4)], ..merged(false, true) };
     assert_eq!(foreign.blocked(), disabled("all-0"));
     let spread = |topic, partition| World {
         replicator: into_one("Producer", topic, partition),

@@ -30,21 +30,10 @@ fn the_target_group_is_looked_at_before_the_last_check_which_comes_before_the_co
 #[test]
 fn a_target_group_with_members_is_never_committed_for() {
     let object = migration(&policy("Overwrite"));
-    let active = || {
-        Some(Target {
-            active: Some("c1 at /10.0.0.1".into()),
-            committed: committed("orders", &[(0, 4)]),
-        })
-    };
-    let fresh = Seen {
-        target: active(),
-        ..ready_to_commit(&object)
-    };
-    let begun = Seen {
-        target: active(),
-        topics: Some(Ok(())),
-        ..up_to_rivals(&object, Some(announced()))
-    };
+    let active =
+        || Some(Target { active: Some("c1 at /10.0.0.1".into()), committed: committed("orders", &[(0, 4)]) });
+    let fresh = Seen { target: active(), ..ready_to_commit(&object) };
+    let begun = Seen { target: active(), topics: Some(Ok(())), ..up_to_rivals(&object, Some(announced())) };
     for seen in [fresh, begun] {
         let rest = rests(decide(&object, &seen), Reason::TargetGroupActive, Next::BackOff);
         stands_at(&rest, ConditionType::OffsetsCommitted);
@@ -70,10 +59,7 @@ fn existing_offsets_stand_in_the_way_where_the_policy_says_so() {
     ];
     for (name, offset, refused) in cases {
         let object = migration(&policy(name));
-        let seen = Seen {
-            target: Some(target(&[(0, offset)])),
-            ..ready_to_commit(&object)
-        };
+        let seen = Seen { target: Some(target(&[(0, offset)])), ..ready_to_commit(&object) };
         let step = decide(&object, &seen);
         match refused {
             None => acts(&step, Act::Commit),
@@ -89,29 +75,19 @@ fn existing_offsets_stand_in_the_way_where_the_policy_says_so() {
 #[test]
 fn going_back_takes_the_annotation_with_this_very_uid() {
     let mut object = migration(&policy("Overwrite"));
-    let seen = Seen {
-        target: Some(target(&[(0, 5)])),
-        ..ready_to_commit(&object)
-    };
+    let seen = Seen { target: Some(target(&[(0, 5)])), ..ready_to_commit(&object) };
     let mut annotate = |value: &str| {
         let annotation = (ALLOW_REWIND_ANNOTATION.to_owned(), value.to_owned());
         object.metadata.annotations = Some([annotation].into());
         object.clone()
     };
-    rests(
-        decide(&annotate("true"), &seen),
-        Reason::TargetOffsetsExist,
-        Next::Seldom,
-    );
+    rests(decide(&annotate("true"), &seen), Reason::TargetOffsetsExist, Next::Seldom);
     acts(&decide(&annotate(UID), &seen), Act::Commit);
 }
 
 /// A commit that has begun: announced in the journal, and the target shows some of it.
 fn begun(object: &crate::api::v1alpha1::AppMigration) -> Seen {
-    Seen {
-        target: Some(target(&[(0, 4)])),
-        ..up_to_rivals(object, Some(announced()))
-    }
+    Seen { target: Some(target(&[(0, 4)])), ..up_to_rivals(object, Some(announced())) }
 }
 
 #[test]
@@ -130,10 +106,8 @@ fn a_commit_that_has_begun_is_finished_without_a_look_at_the_source_group() {
 #[test]
 fn a_commit_that_has_begun_stops_where_a_topic_is_another_one() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        topics: Some(Err("topic orders was recreated on the target".into())),
-        ..begun(&object)
-    };
+    let seen =
+        Seen { topics: Some(Err("topic orders was recreated on the target".into())), ..begun(&object) };
     let rest = rests(decide(&object, &seen), Reason::ClusterChanged, Next::Seldom);
     stands_at(&rest, ConditionType::OffsetsCommitted);
 }
@@ -141,10 +115,7 @@ fn a_commit_that_has_begun_stops_where_a_topic_is_another_one() {
 #[test]
 fn a_commit_that_was_only_announced_has_not_begun() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        target: Some(target(&[])),
-        ..up_to_rivals(&object, Some(announced()))
-    };
+    let seen = Seen { target: Some(target(&[])), ..up_to_rivals(&object, Some(announced())) };
     assert_eq!(decide(&object, &seen), Step::Look(Look::Group));
 }
 
@@ -165,30 +136,18 @@ fn offsets_ahead_of_an_announced_plan_are_no_proof_of_its_commit() {
     // Nor while it runs.
     let Seen { target, .. } = &seen;
     let committed = target.as_ref().unwrap().committed.clone();
-    let seen = Seen {
-        target: Some(Target {
-            active: Some("c1".into()),
-            committed,
-        }),
-        ..seen
-    };
+    let seen = Seen { target: Some(Target { active: Some("c1".into()), committed }), ..seen };
     rests(decide(&object, &seen), Reason::TargetGroupActive, Next::BackOff);
 }
 
 /// Seen: everything, and this outcome.
 fn after(outcome: Outcome) -> Seen {
-    Seen {
-        outcome: Some(outcome),
-        ..ready_to_commit(&migration(&json!({})))
-    }
+    Seen { outcome: Some(outcome), ..ready_to_commit(&migration(&json!({}))) }
 }
 
 #[test]
 fn it_is_completed_once_every_offset_was_read_back() {
-    let seen = after(Outcome {
-        committed: vec![at(0), at(1)],
-        ..Outcome::default()
-    });
+    let seen = after(Outcome { committed: vec![at(0), at(1)], ..Outcome::default() });
     let rest = rest(decide(&migration(&json!({})), &seen));
     let ready = rest.rungs.ready();
     assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
@@ -201,15 +160,8 @@ fn it_is_completed_once_every_offset_was_read_back() {
 #[test]
 fn it_is_not_completed_while_an_offset_was_not_read_back() {
     for committed in [vec![], vec![at(0)]] {
-        let seen = after(Outcome {
-            committed,
-            ..Outcome::default()
-        });
-        let rest = rests(
-            decide(&migration(&json!({})), &seen),
-            Reason::CommitFailed,
-            Next::BackOff,
-        );
+        let seen = after(Outcome { committed, ..Outcome::default() });
+        let rest = rests(decide(&migration(&json!({})), &seen), Reason::CommitFailed, Next::BackOff);
         assert!(!rest.rungs.is_stalled(&rest.rungs.ready()));
     }
 }
@@ -226,20 +178,13 @@ fn a_commit_that_failed_in_part_names_what_failed_and_is_tried_again() {
     stands_at(&rest, ConditionType::OffsetsCommitted);
     let ready = rest.rungs.ready();
     assert!(!rest.rungs.is_stalled(&ready));
-    assert_eq!(
-        ready.message,
-        "orders-1: timed out; 1 partitions are committed, 1 are not"
-    );
+    assert_eq!(ready.message, "orders-1: timed out; 1 partitions are committed, 1 are not");
 }
 
 #[test]
 fn a_commit_that_is_refused_for_good_is_stalled() {
     let refused = || vec![(at(1), "metadata too large".to_owned())];
-    let seen = after(Outcome {
-        committed: vec![at(0)],
-        refused: refused(),
-        ..Outcome::default()
-    });
+    let seen = after(Outcome { committed: vec![at(0)], refused: refused(), ..Outcome::default() });
     let object = migration(&json!({}));
     let rest = rests(decide(&object, &seen), Reason::CommitFailed, Next::Seldom);
     assert!(rest.rungs.is_stalled(&rest.rungs.ready()));

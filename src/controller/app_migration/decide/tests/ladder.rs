@@ -11,18 +11,12 @@ fn nothing() -> Seen {
 
 /// Seen: only the replicator, unusable for `reason`.
 fn unusable(reason: Reason) -> Seen {
-    Seen {
-        replicator: Some(Err((reason, "why".into()))),
-        ..Seen::default()
-    }
+    Seen { replicator: Some(Err((reason, "why".into()))), ..Seen::default() }
 }
 
 /// Seen: only the replicator, usable.
 fn usable() -> Seen {
-    Seen {
-        replicator: Some(Ok(Box::new(usual_replicator()))),
-        ..Seen::default()
-    }
+    Seen { replicator: Some(Ok(Box::new(usual_replicator()))), ..Seen::default() }
 }
 
 #[test]
@@ -51,27 +45,15 @@ fn an_invalid_spec_is_stalled_and_neither_latched_nor_looked_at() {
     let cases: [(_, Change, &str); 4] = [
         (json!({}), long, "metadata.name"),
         (json!({ "quietPeriod": "-1s" }), same, "spec.quietPeriod"),
-        (
-            json!({ "topics": { "include": ["["] } }),
-            same,
-            "spec.topics.include",
-        ),
-        (
-            json!({ "topics": { "exclude": ["["] } }),
-            same,
-            "spec.topics.exclude",
-        ),
+        (json!({ "topics": { "include": ["["] } }), same, "spec.topics.include"),
+        (json!({ "topics": { "exclude": ["["] } }), same, "spec.topics.exclude"),
     ];
     for (mut spec, change, field) in cases {
         spec["stopConfirmed"] = json!(true);
         let mut object = unconfirmed(&spec);
         change(&mut object);
         let rest = rests(decide(&object, &nothing()), Reason::InvalidSpec, Next::Seldom);
-        assert!(
-            rest.rungs.ready().message.starts_with(field),
-            "{}",
-            rest.rungs.ready().message
-        );
+        assert!(rest.rungs.ready().message.starts_with(field), "{}", rest.rungs.ready().message);
     }
 }
 
@@ -90,10 +72,7 @@ fn a_latched_confirmation_outlives_the_field() {
             Reason::ReplicatorNotFound,
             Next::BackOff,
         );
-        assert_eq!(
-            says(&rest, ConditionType::StopConfirmed),
-            Some((Status::True, Reason::Confirmed))
-        );
+        assert_eq!(says(&rest, ConditionType::StopConfirmed), Some((Status::True, Reason::Confirmed)));
         assert_eq!(decide(&object, &usable()), Step::Look(Look::Journal));
     }
 }
@@ -102,15 +81,8 @@ fn a_latched_confirmation_outlives_the_field() {
 fn without_a_confirmation_only_the_replicator_is_looked_at() {
     let object = unconfirmed(&json!({}));
     assert_eq!(decide(&object, &nothing()), Step::Look(Look::Replicator));
-    let rest = rests(
-        decide(&object, &usable()),
-        Reason::AwaitingStopConfirmation,
-        Next::Seldom,
-    );
-    assert_eq!(
-        says(&rest, ConditionType::ReplicatorReady),
-        Some((Status::True, Reason::Ready))
-    );
+    let rest = rests(decide(&object, &usable()), Reason::AwaitingStopConfirmation, Next::Seldom);
+    assert_eq!(says(&rest, ConditionType::ReplicatorReady), Some((Status::True, Reason::Ready)));
     assert!(rest.rungs.ready().message.contains("spec.stopConfirmed"));
 }
 
@@ -125,10 +97,7 @@ fn an_unusable_replicator_ends_it_before_and_after_the_confirmation() {
     for object in [unconfirmed(&json!({})), migration(&json!({}))] {
         for (reason, next) in cases {
             let rest = rests(decide(&object, &unusable(reason)), reason, next);
-            assert_eq!(
-                says(&rest, ConditionType::ReplicatorReady),
-                Some((Status::False, reason))
-            );
+            assert_eq!(says(&rest, ConditionType::ReplicatorReady), Some((Status::False, reason)));
         }
     }
 }
@@ -136,15 +105,9 @@ fn an_unusable_replicator_ends_it_before_and_after_the_confirmation() {
 #[test]
 fn a_journal_that_is_not_ours_is_a_conflict() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        journal: Some(JournalSeen::Conflict("altered".into())),
-        ..usable()
-    };
+    let seen = Seen { journal: Some(JournalSeen::Conflict("altered".into())), ..usable() };
     let rest = rests(decide(&object, &seen), Reason::PlanConflict, Next::Seldom);
-    assert_eq!(
-        says(&rest, ConditionType::OffsetsCommitted),
-        Some((Status::False, Reason::PlanConflict))
-    );
+    assert_eq!(says(&rest, ConditionType::OffsetsCommitted), Some((Status::False, Reason::PlanConflict)));
     assert_eq!(rest.rungs.ready().message, "altered");
 }
 
@@ -152,19 +115,10 @@ fn a_journal_that_is_not_ours_is_a_conflict() {
 fn each_field_that_the_confirmation_fixed_is_compared() {
     let then = migration(&json!({ "topics": { "include": ["orders"] } }));
     let cases = [
-        (
-            json!({ "replicatorRef": { "name": "other" } }),
-            "spec.replicatorRef",
-        ),
+        (json!({ "replicatorRef": { "name": "other" } }), "spec.replicatorRef"),
         (json!({ "consumerGroup": "other" }), "spec.consumerGroup"),
-        (
-            json!({ "targetConsumerGroup": "other" }),
-            "spec.targetConsumerGroup",
-        ),
-        (
-            json!({ "topics": { "include": ["orders"], "exclude": ["x"] } }),
-            "spec.topics",
-        ),
+        (json!({ "targetConsumerGroup": "other" }), "spec.targetConsumerGroup"),
+        (json!({ "topics": { "include": ["orders"], "exclude": ["x"] } }), "spec.topics"),
         (json!({ "topics": null }), "spec.topics"),
     ];
     for (change, field) in cases {
@@ -174,11 +128,7 @@ fn each_field_that_the_confirmation_fixed_is_compared() {
         }
         let now = migration(&spec);
         let seen = up_to_rivals(&then, Some(announced()));
-        let rest = rests(
-            decide(&now, &seen),
-            Reason::SpecChangedAfterConfirmation,
-            Next::Seldom,
-        );
+        let rest = rests(decide(&now, &seen), Reason::SpecChangedAfterConfirmation, Next::Seldom);
         assert!(rest.rungs.ready().message.contains(field), "{field}");
     }
 }
@@ -194,13 +144,8 @@ fn a_default_that_is_written_out_is_no_change_nor_is_a_policy() {
 #[test]
 fn the_journal_the_clusters_and_the_rivals_are_looked_at_in_this_order() {
     let object = migration(&json!({}));
-    let mut seen = Seen {
-        replicator: None,
-        journal: None,
-        clusters: None,
-        rival: None,
-        ..up_to_rivals(&object, None)
-    };
+    let mut seen =
+        Seen { replicator: None, journal: None, clusters: None, rival: None, ..up_to_rivals(&object, None) };
     let whole = up_to_rivals(&object, None);
     assert_eq!(decide(&object, &seen), Step::Look(Look::Replicator));
     seen.replicator = whole.replicator;
@@ -216,10 +161,7 @@ fn the_journal_the_clusters_and_the_rivals_are_looked_at_in_this_order() {
 #[test]
 fn another_migration_that_was_confirmed_first_goes_on_alone() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        rival: Some(Err("payments/first".into())),
-        ..up_to_rivals(&object, Some(announced()))
-    };
+    let seen = Seen { rival: Some(Err("payments/first".into())), ..up_to_rivals(&object, Some(announced())) };
     let rest = rests(decide(&object, &seen), Reason::DuplicateMigration, Next::BackOff);
     assert!(rest.rungs.ready().message.contains("payments/first"));
     assert!(rest.rungs.is_stalled(&rest.rungs.ready()));
@@ -228,23 +170,13 @@ fn another_migration_that_was_confirmed_first_goes_on_alone() {
 #[test]
 fn a_sealed_journal_is_the_end_whatever_the_clusters_and_offsets_say() {
     let object = migration(&json!({}));
-    let mut seen = Seen {
-        clusters: None,
-        rival: None,
-        ..up_to_rivals(&object, Some(announced()))
-    };
-    let Some(JournalSeen::Ours(journal)) = &mut seen.journal else {
-        unreachable!()
-    };
+    let mut seen = Seen { clusters: None, rival: None, ..up_to_rivals(&object, Some(announced())) };
+    let Some(JournalSeen::Ours(journal)) = &mut seen.journal else { unreachable!() };
     journal.sealed = true;
     let rest = rest(decide(&object, &seen));
     let ready = rest.rungs.ready();
     assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
-    assert!(
-        LADDER
-            .iter()
-            .all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True))
-    );
+    assert!(LADDER.iter().all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True)));
     assert_eq!(rest.next, Next::Never);
 }
 
@@ -252,10 +184,7 @@ fn a_sealed_journal_is_the_end_whatever_the_clusters_and_offsets_say() {
 fn ready_is_the_first_stalled_reason_else_the_first_that_is_not_true() {
     let mut rungs = super::super::Rungs::default();
     let fails = |reason| Statement::fails(reason, "");
-    rungs.set(
-        ConditionType::StopConfirmed,
-        fails(Reason::AwaitingStopConfirmation),
-    );
+    rungs.set(ConditionType::StopConfirmed, fails(Reason::AwaitingStopConfirmation));
     rungs.set(ConditionType::OffsetsCommitted, fails(Reason::TargetGroupActive));
     assert_eq!(rungs.ready().reason, Reason::AwaitingStopConfirmation);
     rungs.set(ConditionType::OffsetsMapped, fails(Reason::GapOnTarget));

@@ -31,22 +31,14 @@ fn rest(step: Step) -> Rest {
 fn rests(step: Step, reason: Reason, next: Next) -> Rest {
     let rest = rest(step);
     let ready = rest.rungs.ready();
-    assert_eq!(
-        (ready.status, ready.reason, rest.next),
-        (Status::False, reason, next),
-        "{}",
-        ready.message
-    );
+    assert_eq!((ready.status, ready.reason, rest.next), (Status::False, reason, next), "{}", ready.message);
     rest
 }
 
 /// Something is done.
 #[track_caller]
 fn acts(step: &Step, act: Act) {
-    assert!(
-        matches!(step, Step::Act(found, _) if *found == act),
-        "{act:?}: {step:?}"
-    );
+    assert!(matches!(step, Step::Act(found, _) if *found == act), "{act:?}: {step:?}");
 }
 
 /// What one condition says; none where it was not judged.

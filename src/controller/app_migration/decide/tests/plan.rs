@@ -14,21 +14,14 @@ fn finding(reason: Reason, partition: i32) -> Finding {
 
 fn blocked(findings: &[(Reason, i32)]) -> Seen {
     let findings = findings.iter().map(|(reason, n)| finding(*reason, *n));
-    Seen {
-        mapping: Some(Mapping::Blocked(findings.collect())),
-        ..up_to_quiet(&migration(&json!({})), None)
-    }
+    Seen { mapping: Some(Mapping::Blocked(findings.collect())), ..up_to_quiet(&migration(&json!({})), None) }
 }
 
 #[test]
 fn each_reason_that_stands_in_the_way_speaks_for_its_condition() {
     use ConditionType::{OffsetsMapped, ReplicationCaughtUp, ReplicatorReady, SourceGroupInactive};
     let cases = [
-        (
-            Reason::SourceTransactionPending,
-            SourceGroupInactive,
-            Next::BackOff,
-        ),
+        (Reason::SourceTransactionPending, SourceGroupInactive, Next::BackOff),
         (Reason::ReplicationBehind, ReplicationCaughtUp, Next::BackOff),
         (Reason::ReplayInProgress, ReplicationCaughtUp, Next::BackOff),
         (Reason::OpenTransaction, ReplicationCaughtUp, Next::BackOff),
@@ -75,20 +68,13 @@ fn what_the_user_must_mend_speaks_before_what_is_waited_for() {
         (Reason::GapOnTarget, 2),
         (Reason::GapOnTarget, 3),
     ]);
-    let rest = rests(
-        decide(&migration(&json!({})), &seen),
-        Reason::GapOnTarget,
-        Next::Seldom,
-    );
+    let rest = rests(decide(&migration(&json!({})), &seen), Reason::GapOnTarget, Next::Seldom);
     assert_eq!(
         says(&rest, ConditionType::ReplicationCaughtUp),
         Some((Status::False, Reason::ReplicationBehind))
     );
     let message = rest.rungs.ready().message;
-    assert_eq!(
-        message,
-        "orders-1: GapOnTarget (and 2 more partitions, next orders-2)"
-    );
+    assert_eq!(message, "orders-1: GapOnTarget (and 2 more partitions, next orders-2)");
 }
 
 #[test]
@@ -106,23 +92,14 @@ fn a_computed_plan_is_stored_before_the_target_group_is_looked_at() {
 #[test]
 fn a_plan_that_was_computed_anew_replaces_the_stored_one() {
     let object = migration(&json!({}));
-    let newer = Plan {
-        computed_at: "2026-11-22T11:00:00Z".into(),
-        ..plan()
-    };
-    let seen = Seen {
-        mapping: Some(Mapping::Mapped(Box::new(newer))),
-        ..ready_to_commit(&object)
-    };
+    let newer = Plan { computed_at: "2026-11-22T11:00:00Z".into(), ..plan() };
+    let seen = Seen { mapping: Some(Mapping::Mapped(Box::new(newer))), ..ready_to_commit(&object) };
     acts(&decide(&object, &seen), Act::StorePlan);
 }
 
 /// Seen: a plan that a former reconcile stored, its commit not begun, and all that comes before it.
 fn stored(object: &crate::api::v1alpha1::AppMigration, plan: Plan) -> Seen {
-    Seen {
-        target: Some(target(&[])),
-        ..up_to_quiet(object, Some(plan))
-    }
+    Seen { target: Some(target(&[])), ..up_to_quiet(object, Some(plan)) }
 }
 
 #[test]
@@ -137,10 +114,7 @@ fn a_stored_plan_is_checked_again_rather_than_computed_again() {
 #[test]
 fn a_stored_plan_is_computed_again_where_something_moved() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        unmoved: Some(Err("orders-0 moved".into())),
-        ..stored(&object, plan())
-    };
+    let seen = Seen { unmoved: Some(Err("orders-0 moved".into())), ..stored(&object, plan()) };
     assert_eq!(decide(&object, &seen), Step::Look(Look::Mapping));
 }
 
@@ -161,10 +135,8 @@ fn a_stored_plan_is_computed_again_where_a_spec_has_changed() {
 #[test]
 fn a_group_that_came_back_after_the_plan_was_stored_is_waited_for() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        group: Some(Group::Unfit(Reason::GroupActive, "why".into())),
-        ..stored(&object, plan())
-    };
+    let seen =
+        Seen { group: Some(Group::Unfit(Reason::GroupActive, "why".into())), ..stored(&object, plan()) };
     rests(decide(&object, &seen), Reason::GroupActive, Next::BackOff);
 }
 
@@ -174,10 +146,7 @@ fn a_plan_for_another_cluster_is_never_committed_begun_or_not() {
     for (source, target) in [("other", "T"), ("S", "other")] {
         for plan in [plan(), announced()] {
             let seen = Seen {
-                clusters: Some(ClusterIds {
-                    source: source.into(),
-                    target: target.into(),
-                }),
+                clusters: Some(ClusterIds { source: source.into(), target: target.into() }),
                 ..up_to_rivals(&object, Some(plan))
             };
             let rest = rests(decide(&object, &seen), Reason::ClusterChanged, Next::Seldom);
@@ -190,10 +159,7 @@ fn a_plan_for_another_cluster_is_never_committed_begun_or_not() {
 #[test]
 fn what_moved_while_the_plan_was_stored_is_told_and_looked_at_again() {
     let object = migration(&json!({}));
-    let seen = Seen {
-        unmoved: Some(Err("orders-0 moved".into())),
-        ..ready_to_commit(&object)
-    };
+    let seen = Seen { unmoved: Some(Err("orders-0 moved".into())), ..ready_to_commit(&object) };
     let rest = rests(decide(&object, &seen), Reason::MappingOffsets, Next::BackOff);
     stands_at(&rest, ConditionType::OffsetsMapped);
     assert!(rest.rungs.ready().message.contains("orders-0 moved"));

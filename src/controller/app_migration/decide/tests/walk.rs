@@ -32,11 +32,7 @@ fn may_commit(object: &AppMigration, seen: &Seen) -> Result<(), &'static str> {
     needs(seen.rival == Some(Ok(())), "no rival")?;
     let target = seen.target.as_ref().ok_or("the target group was looked at")?;
     needs(target.active.is_none(), "the target group has no members")?;
-    let rewinds = object
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|a| a.get(ALLOW_REWIND_ANNOTATION))
+    let rewinds = object.metadata.annotations.as_ref().and_then(|a| a.get(ALLOW_REWIND_ANNOTATION))
         == object.metadata.uid.as_ref();
     let protected = plan.targets.iter().any(|t| {
         use ExistingTargetOffsets::{Fail, Forward, Overwrite};
@@ -65,16 +61,8 @@ fn may_commit(object: &AppMigration, seen: &Seen) -> Result<(), &'static str> {
 fn is_committed(seen: &Seen) -> Result<(), &'static str> {
     let plan = seen.stored_plan().ok_or("completed without a plan")?;
     let sealed = seen.own_journal().is_some_and(|j| j.sealed) && plan.commit_begun_at.is_some();
-    let read_back = |t: &TargetPlan| {
-        seen.outcome
-            .as_ref()
-            .is_some_and(|o| o.committed.contains(&t.target()))
-    };
-    if sealed || plan.targets.iter().all(read_back) {
-        Ok(())
-    } else {
-        Err("completed though not read back")
-    }
+    let read_back = |t: &TargetPlan| seen.outcome.as_ref().is_some_and(|o| o.committed.contains(&t.target()));
+    if sealed || plan.targets.iter().all(read_back) { Ok(()) } else { Err("completed though not read back") }
 }
 
 /// Holds what a step says against the rules.
@@ -101,11 +89,7 @@ fn hold(step: &Step, object: &AppMigration, seen: &Seen) -> Result<(), String> {
     conformance::check(&status.conditions)?;
     let ready = rungs.ready();
     let said = ready.reason != Reason::NotJudged && !ready.message.is_empty();
-    if said {
-        Ok(())
-    } else {
-        Err("Ready says nothing".to_owned())
-    }
+    if said { Ok(()) } else { Err("Ready says nothing".to_owned()) }
 }
 
 /// Walks down the ladder as the reconciler does; the end, and how many steps it took.

@@ -105,10 +105,7 @@ fn findings(c: &mut Choices) -> Vec<Finding> {
 /// What one look finds, or the fault that keeps it from being made.
 pub fn answer(look: Look, object: &AppMigration, c: &mut Choices, seen: &mut Seen) {
     seen.fault = None;
-    let can_fail = !matches!(
-        look,
-        Look::Replicator | Look::Journal | Look::Rivals | Look::Quiet
-    );
+    let can_fail = !matches!(look, Look::Replicator | Look::Journal | Look::Rivals | Look::Quiet);
     if can_fail && c.among(12) == 1 {
         seen.fault = Some((look, fault(c)));
         return;
@@ -137,10 +134,7 @@ pub fn answer(look: Look, object: &AppMigration, c: &mut Choices, seen: &mut See
         }
         Look::Clusters => {
             let source = ["S", "other"][c.among(8) / 7];
-            seen.clusters = Some(ClusterIds {
-                source: source.into(),
-                target: "T".into(),
-            });
+            seen.clusters = Some(ClusterIds { source: source.into(), target: "T".into() });
         }
         Look::Rivals => seen.rival = Some(if c.among(8) == 1 { Err(why()) } else { Ok(()) }),
         Look::Group => {
@@ -167,14 +161,7 @@ pub fn answer(look: Look, object: &AppMigration, c: &mut Choices, seen: &mut See
             });
         }
         Look::Target => {
-            let offsets = [
-                &[][..],
-                &[(0, 4)],
-                &[(0, 4), (1, 10)],
-                &[(0, 5)],
-                &[(0, 3)],
-                &[(0, 9), (1, 12)],
-            ];
+            let offsets = [&[][..], &[(0, 4)], &[(0, 4), (1, 10)], &[(0, 5)], &[(0, 3)], &[(0, 9), (1, 12)]];
             let mut target = target(offsets[c.among(offsets.len())]);
             target.active = (c.among(8) == 1).then(why);
             seen.target = Some(target);
@@ -213,9 +200,7 @@ pub fn perform(act: Act, object: &mut AppMigration, c: &mut Choices, seen: &mut 
         }
         (Act::StoreSnapshot, Some(JournalSeen::Ours(journal))) => journal.snapshot = Some(snapshot(object)),
         (Act::StorePlan, Some(JournalSeen::Ours(journal))) => {
-            let Some(Mapping::Mapped(plan)) = &seen.mapping else {
-                panic!("nothing to store")
-            };
+            let Some(Mapping::Mapped(plan)) = &seen.mapping else { panic!("nothing to store") };
             journal.plan = Some(Plan::clone(plan));
             seen.unmoved = None;
         }

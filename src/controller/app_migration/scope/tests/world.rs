@@ -62,13 +62,7 @@ impl World {
         };
         let commit = |(topic, partition, offset): &(&str, i32, i64)| {
             let metadata = vec![];
-            (
-                TopicPartition::new(*topic, *partition),
-                Committed {
-                    offset: *offset,
-                    metadata,
-                },
-            )
+            (TopicPartition::new(*topic, *partition), Committed { offset: *offset, metadata })
         };
         choose(&Inputs {
             spec: &object.spec,
@@ -89,9 +83,6 @@ impl World {
     #[track_caller]
     pub fn blocked(&self) -> Vec<(Reason, String)> {
         let findings = self.choose().unwrap_err();
-        findings
-            .iter()
-            .map(|f| (f.reason, f.partition.to_string()))
-            .collect()
+        findings.iter().map(|f| (f.reason, f.partition.to_string())).collect()
     }
 }
