@@ -28,7 +28,6 @@ use super::{
         fault::{Fault, Side},
         within_deadline,
     },
-    decide::{Act, Look},
     existing::Existing,
     journal::{self, Journal, Snapshot},
     live::Live,
@@ -36,6 +35,7 @@ use super::{
     report,
     rungs::Rungs,
     seen::{JournalSeen, Mapping, Outcome},
+    step::{Act, Look},
 };
 
 /// Does one thing, and notes what came of it.

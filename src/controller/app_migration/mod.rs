@@ -15,6 +15,7 @@ mod report;
 mod rungs;
 mod scope;
 mod seen;
+mod step;
 
 use std::{
     sync::Arc,
@@ -26,9 +27,10 @@ use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectR
 use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
 
 use super::{Context, KubeError, pace};
-use decide::{Next, Rest, Step, decide};
+use decide::decide;
 use live::Live;
 use rungs::Rungs;
+use step::{Next, Rest, Step};
 
 pub use quiet::QuietWatch;
 

@@ -14,8 +14,8 @@ use crate::{
 
 use super::{
     super::{fault::Fault, replicator::Replicator},
-    decide::Look,
     journal::{Journal, Snapshot},
+    step::Look,
 };
 
 /// What was seen; `None` is "not looked at yet".

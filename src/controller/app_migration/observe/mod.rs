@@ -17,10 +17,10 @@ use super::{
         fault::{Fault, Side},
         replicator::Replicator,
     },
-    decide::Look,
     facts::Clusters,
     live::Live,
     seen::ClusterIds,
+    step::Look,
 };
 
 pub use groups::last_stable;

@@ -7,7 +7,7 @@ mod source;
 mod walk;
 mod world;
 
-use super::{Act, Look, Next, Rest, Step, decide};
+use super::decide;
 use crate::api::v1alpha1::{ConditionType, Reason};
 
 use super::super::{
@@ -15,6 +15,7 @@ use super::super::{
     fixtures::*,
     rungs::LADDER,
     seen::{ClusterIds, Group, JournalSeen, Mapping, Outcome, Quiet, Seen, Target},
+    step::{Act, Look, Next, Rest, Step},
 };
 
 /// The end of a reconcile, or a failed test.

@@ -1,0 +1,166 @@
+//! What is to be done next, from the object and what was seen. Pure and total; this is the state machine.
+//!
+//! A migration goes down a ladder. Each rung is looked at once in a reconcile; the first that does not hold
+//! ends it, and what it says becomes the object's conditions:
+//!
+//! | rung | left when |
+//! |---|---|
+//! | finished, suspended, invalid | never; `suspend` is false; the spec is valid |
+//! | the confirmation | latched in status, whatever becomes of the field |
+//! | the replicator | there, `Ready`, writes what is needed |
+//! | the journal | our own ConfigMap, unaltered, for these very fields; sealed, it is the end |
+//! | rivals | no other confirmed migration of the same target group goes first |
+//! | the stored plan's clusters | the ones that the plan was made for; a commit that has begun goes on below |
+//! | the source group | known, stable offsets, no members, still through the quiet period |
+//! | the mapping | every position known: stored as the plan |
+//! | the target group | no members, no offsets that the policy protects |
+//! | the last check | nothing has moved since: else the plan is computed again |
+//! | the commit | every offset committed and read back |
+
+mod source;
+mod target;
+
+use crate::api::v1alpha1::{AppMigration, ConditionType, MAX_NAME_LENGTH, Reason};
+
+use super::{
+    super::conditions::Statement,
+    rungs::{self, Rungs},
+    scope::Selection,
+    seen::{JournalSeen, Seen},
+    step::{Act, Look, Next, Rest, Step},
+};
+
+/// Decides the next step.
+pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
+    let status = object.status.clone().unwrap_or_default();
+    if status.completed_at.is_some() {
+        return Step::Rest(Rest { rungs: Rungs::finished(), next: Next::Never });
+    }
+    let mut rungs = Rungs::default();
+    if object.spec.suspend {
+        let text = "spec.suspend is true; set it to false to go on";
+        rungs.ready = Some(Statement::fails(Reason::Suspended, text));
+        rungs.suspended = true;
+        return rest(rungs, Next::Never);
+    }
+    if let Some(problem) = invalid(object) {
+        return rest(rungs.because(Reason::InvalidSpec, problem), Next::Seldom);
+    }
+    if status.stop_confirmed_at.is_none() && object.spec.stop_confirmed {
+        return Step::Act(Act::Latch, rungs.with(ConditionType::StopConfirmed, confirmation(object, true)));
+    }
+    let confirmed = status.stop_confirmed_at.is_some();
+    rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));
+    match &seen.replicator {
+        None => return Step::Look(Look::Replicator),
+        Some(Err((reason, why))) => {
+            rungs.set(ConditionType::ReplicatorReady, Statement::fails(*reason, why.clone()));
+            let next = Next::after(*reason);
+            return rest(rungs, next);
+        }
+        Some(Ok(replicator)) => {
+            let text = format!("K2KReplicator {} is ready", replicator.name);
+            rungs.set(ConditionType::ReplicatorReady, Statement::holds(Reason::Ready, text));
+        }
+    }
+    if !confirmed {
+        return rest(rungs, Next::Seldom);
+    }
+    journal(object, seen, rungs)
+}
+
+fn rest(rungs: Rungs, next: Next) -> Step {
+    Step::Rest(Rest { rungs, next })
+}
+
+/// What the API server's own checks cannot see.
+fn invalid(object: &AppMigration) -> Option<String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if name.len() > MAX_NAME_LENGTH {
+        return Some(format!(
+            "metadata.name has {} characters, at most {MAX_NAME_LENGTH} are possible",
+            name.len()
+        ));
+    }
+    if object.spec.quiet_period.is_negative() {
+        return Some("spec.quietPeriod is negative".to_owned());
+    }
+    Selection::new(&object.spec).err()
+}
+
+fn confirmation(object: &AppMigration, confirmed: bool) -> Statement {
+    if confirmed {
+        let text = "the application was confirmed to be stopped; until the commit begins, spec.suspend or deleting \
+                    this object takes it back";
+        return Statement::holds(Reason::Confirmed, text);
+    }
+    let text = format!(
+        "stop the application that consumes as {}, then set spec.stopConfirmed to true",
+        object.spec.consumer_group
+    );
+    Statement::fails(Reason::AwaitingStopConfirmation, text)
+}
+
+/// A cluster could not be asked: what hangs on it cannot be judged now.
+fn faulted(seen: &Seen, rungs: &Rungs, rung: ConditionType, looks: &[Look]) -> Option<Step> {
+    let (_, fault) = seen.fault.as_ref().filter(|(look, _)| looks.contains(look))?;
+    let mut rungs = rungs.clone();
+    if matches!(fault.reason, Reason::SourceTransactionPending | Reason::UncommittedPartitions) {
+        // Not a fault of the cluster but a state of it.
+        rungs.set(rungs::condition_of(fault.reason), Statement::fails(fault.reason, fault.message.clone()));
+    } else {
+        let unavailable = matches!(fault.reason, Reason::SourceUnavailable | Reason::TargetUnavailable);
+        let reason = if unavailable { fault.reason } else { Reason::NotJudged };
+        rungs.set(rung, Statement::unknown(reason, fault.message.clone()));
+        rungs.ready = Some(Statement::fails(fault.reason, fault.message.clone()));
+    }
+    let next = Next::after(fault.reason);
+    Some(rest(rungs, next))
+}
+
+fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
+    let journal = match &seen.journal {
+        None => return Step::Look(Look::Journal),
+        Some(JournalSeen::Conflict(why)) => {
+            let conflict = Statement::fails(Reason::PlanConflict, why.clone());
+            return rest(rungs.with(ConditionType::OffsetsCommitted, conflict), Next::Seldom);
+        }
+        Some(JournalSeen::Ours(journal)) => journal,
+    };
+    let changed = journal.snapshot.as_ref().map(|s| s.changed_fields(&object.spec)).unwrap_or_default();
+    if !changed.is_empty() {
+        let text = format!(
+            "{} changed after the confirmation: change it back, or delete this object and create a new one",
+            changed.join(", ")
+        );
+        return rest(rungs.because(Reason::SpecChangedAfterConfirmation, text), Next::Seldom);
+    }
+    if let Some(plan) = journal.committed_plan() {
+        return target::completed(plan, target::passed(rungs));
+    }
+    if let Some(step) = faulted(seen, &rungs, ConditionType::SourceGroupInactive, &[Look::Clusters]) {
+        return step;
+    }
+    let Some(clusters) = &seen.clusters else {
+        return Step::Look(Look::Clusters);
+    };
+    match &seen.rival {
+        None => return Step::Look(Look::Rivals),
+        Some(Err(rival)) => {
+            let text = format!(
+                "AppMigration {rival} moves group {} on the same target cluster and was confirmed first; waiting \
+                 until it is finished or deleted",
+                object.spec.target_group()
+            );
+            return rest(rungs.because(Reason::DuplicateMigration, text), Next::BackOff);
+        }
+        Some(Ok(())) => {}
+    }
+    match &journal.plan {
+        None => source::group(object, seen, rungs),
+        Some(plan) => target::stored(object, seen, plan, clusters, rungs),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The source group and the mapping: from the group's stop to a plan.
+
+use std::time::Duration;
+
+use crate::{
+    api::v1alpha1::{AppMigration, ConditionType, Reason},
+    mapping::{Finding, Plan},
+};
+
+use super::{
+    super::{
+        super::conditions::Statement,
+        rungs::{self, Rungs},
+        seen::{Group, Mapping, Quiet, Seen},
+        step::{Act, Look, Next, Step},
+    },
+    faulted, rest,
+    target::target,
+};
+
+/// The group on the source must have stopped, and stand still.
+pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
+    let rung = ConditionType::SourceGroupInactive;
+    if let Some(step) = faulted(seen, &rungs, rung, &[Look::Group, Look::Quiet]) {
+        return step;
+    }
+    let Some(group) = &seen.group else {
+        return Step::Look(Look::Group);
+    };
+    match group {
+        Group::Unfit(reason, why) => {
+            let next = Next::after(*reason);
+            return rest(rungs.with(rung, Statement::fails(*reason, why.clone())), next);
+        }
+        Group::Stopped { gone: Some(gone) } => {
+            return rest(
+                rungs.with(rung, Statement::fails(Reason::SourceOffsetsGone, gone.clone())),
+                Next::Seldom,
+            );
+        }
+        Group::Stopped { gone: None } => {}
+    }
+    if seen.journal_snapshot().is_none() {
+        return Step::Act(Act::StoreSnapshot, rungs);
+    }
+    match &seen.quiet {
+        None => Step::Look(Look::Quiet),
+        Some(Quiet::Moving(why, wait)) => {
+            rest(rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())), Next::After(*wait))
+        }
+        Some(Quiet::Running(wait)) => {
+            let text = format!(
+                "no members; its offsets must stand still for {} s (spec.quietPeriod)",
+                Duration::from(object.spec.quiet_period).as_secs_f64()
+            );
+            rest(rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)), Next::After(*wait))
+        }
+        Some(Quiet::Still) => {
+            let text = format!("{} has no members and its offsets stand still", object.spec.consumer_group);
+            mapping(object, seen, rungs.with(rung, Statement::holds(Reason::Inactive, text)))
+        }
+    }
+}
+
+fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
+    if let Some(step) = faulted(seen, &rungs, ConditionType::ReplicationCaughtUp, &[Look::Mapping]) {
+        return step;
+    }
+    let stored = seen.stored_plan();
+    match &seen.mapping {
+        Some(Mapping::Blocked(findings)) => return blocked(findings, rungs),
+        Some(Mapping::Mapped(plan)) => {
+            let rungs = mapped(plan, rungs);
+            if let Some(stored) = stored.filter(|stored| stored.computed_at == plan.computed_at) {
+                return target(object, seen, stored, rungs);
+            }
+            let text = "the plan is stored; the target group is looked at next";
+            let next = Statement::fails(Reason::CommittingOffsets, text);
+            return Step::Act(Act::StorePlan, rungs.with(ConditionType::OffsetsCommitted, next));
+        }
+        None => {}
+    }
+    // A stored plan holds as long as nothing moved and both specs stay: looked at again rather than computed
+    // again.
+    let Some(plan) = stored.filter(|plan| is_for(plan, object, seen)) else {
+        return Step::Look(Look::Mapping);
+    };
+    if let Some(step) = faulted(seen, &rungs, ConditionType::ReplicationCaughtUp, &[Look::Unmoved]) {
+        return step;
+    }
+    match &seen.unmoved {
+        None => Step::Look(Look::Unmoved),
+        // The same words as when it was computed: nothing is written while it waits.
+        Some(Ok(())) => target(object, seen, plan, mapped(plan, rungs)),
+        Some(Err(_)) => Step::Look(Look::Mapping),
+    }
+}
+
+/// Whether a plan was computed for the specs of the migration and of its replicator as they are now.
+fn is_for(plan: &Plan, object: &AppMigration, seen: &Seen) -> bool {
+    let Some(Ok(replicator)) = &seen.replicator else {
+        return false;
+    };
+    let made_for = &plan.made_for;
+    Some(plan.generation) == object.metadata.generation
+        && made_for.replicator_uid == replicator.uid
+        && made_for.replicator_generation == replicator.generation
+}
+
+fn mapped(plan: &Plan, rungs: Rungs) -> Rungs {
+    let text = format!("{} target partitions have their position", plan.targets.len());
+    let caught_up = "replication has passed every committed offset";
+    rungs
+        .with(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, caught_up))
+        .with(ConditionType::OffsetsMapped, Statement::holds(Reason::Mapped, text))
+}
+
+/// Each finding speaks for the condition that its reason belongs to.
+fn blocked(findings: &[Finding], mut rungs: Rungs) -> Step {
+    let stalled = findings.iter().any(|f| f.reason.is_stalled());
+    for kind in ConditionType::ALL {
+        let mut of_kind: Vec<&Finding> =
+            findings.iter().filter(|f| rungs::condition_of(f.reason) == *kind).collect();
+        // A stalled one is what the user must mend: it speaks first.
+        of_kind.sort_by_key(|f| !f.reason.is_stalled());
+        if let Some(first) = of_kind.first() {
+            let same: Vec<&Finding> = of_kind.iter().filter(|f| f.reason == first.reason).copied().collect();
+            rungs.set(*kind, Statement::fails(first.reason, Finding::summarize(&same)));
+        }
+    }
+    let read = !findings.iter().any(|f| rungs::is_about_routes(f.reason));
+    if read && rungs.get(ConditionType::ReplicationCaughtUp).is_none() {
+        let text = "replication has passed every committed offset";
+        rungs.set(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, text));
+    }
+    rest(rungs, if stalled { Next::Seldom } else { Next::BackOff })
+}
