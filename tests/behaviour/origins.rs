@@ -42,6 +42,51 @@ fn rule_30_an_undecodable_record_may_be_the_next_one() {
 }
 
 #[test]
+fn rule_23_timestamps_decide_nothing() {
+    for kind in ["CreateTime", "LogAppendTime"] {
+        let case = Case::new("timestamps");
+        let orders = case.source_topic("orders", 1, &[]);
+        Side::Target.create_topic(&orders.name, 1, &[("message.timestamp.type", kind)]);
+        orders.fill(0, 20);
+        Copies::default().of(&orders.name, 0, 0..20).backwards_in_time().write_to(&orders.name, 0);
+        case.committed(&orders, &[(0, 7)]);
+        case.replicator(|_| {});
+        let app = case.migrate(|_| {});
+        app.completes_exactly();
+        assert_eq!(app.target_offset(&orders.name, 0), Some(7), "{kind}");
+    }
+}
+
+#[test]
+fn rule_26_of_a_repeated_header_the_last_instance_counts() {
+    let case = Case::new("cascaded");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10);
+    Copies::default().of(&orders.name, 0, 0..10).by_way_of("upstream").write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
+}
+
+#[test]
+fn rule_26_records_of_another_topic_are_no_copies() {
+    let case = Case::new("foreign");
+    // target 0..5, five records that came from elsewhere by way of orders, 5..10; c = 5
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10);
+    Copies::default().of(&orders.name, 0, 0..5).write_to(&orders.name, 0);
+    Copies::default().of("elsewhere", 0, 5..10).by_way_of(&orders.name).write_to(&orders.name, 0);
+    orders.copy(0, 5..10);
+    case.committed(&orders, &[(0, 5)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    assert_eq!(app.target_offset(&orders.name, 0), Some(10));
+}
+
+#[test]
 fn native_records_below_the_position() {
     let case = Case::new("natives");
     // target N N 0 1 2 3 4 5, c = 3

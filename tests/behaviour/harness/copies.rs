@@ -49,6 +49,26 @@ impl Copies {
         self
     }
 
+    /// The records so far came over an earlier hop, whose headers stand before those of the last.
+    #[must_use]
+    pub fn by_way_of(mut self, topic: &str) -> Self {
+        for (n, record) in self.0.iter_mut().enumerate() {
+            let earlier = copy(topic, 7, 9000 - i64::try_from(n).unwrap(), None).headers;
+            record.headers.splice(0..0, earlier);
+        }
+        self
+    }
+
+    /// The records so far have timestamps that run backwards, two of a kind.
+    #[must_use]
+    pub fn backwards_in_time(mut self) -> Self {
+        let now = jiff::Timestamp::now().as_millisecond();
+        for (n, record) in self.0.iter_mut().enumerate() {
+            record.timestamp = Some(now - i64::try_from(n / 2).unwrap() * 60_000);
+        }
+        self
+    }
+
     /// Appends them to a partition of the target.
     pub fn write_to(self, target: &str, partition: i32) {
         Side::Target.produce(target, partition, &self.0);
