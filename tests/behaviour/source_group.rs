@@ -12,7 +12,10 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
-use crate::harness::{Case, Member, Reason, Side, Topic, stack::DEADLINE};
+use crate::harness::{
+    Case, Member, Reason, Side, Topic,
+    stack::{DEADLINE, lacks_kip848},
+};
 
 /// 0: 0..10 on both sides, c = 4.
 fn plain(case: &Case) -> Topic<'_> {
@@ -45,6 +48,9 @@ fn an_active_classic_group() {
 
 #[test]
 fn an_active_group_of_the_new_protocol() {
+    if lacks_kip848() {
+        return;
+    }
     let case = Case::new("active848");
     let orders = plain(&case);
     let member = Member::kip848(Side::Source, &case.group, &orders.name);

@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use crate::harness::{
-    Case, ExistingTargetOffsets, Member, Migration, Reason, Side, Topic, migration::ready_reason,
-    stack::DEADLINE, v1alpha1::ALLOW_REWIND_ANNOTATION,
+    Case, ExistingTargetOffsets, Member, Migration, Reason, Side, Topic,
+    migration::ready_reason,
+    stack::{DEADLINE, lacks_kip848},
+    v1alpha1::ALLOW_REWIND_ANNOTATION,
 };
 
 /// source and target 0: 0..10, c = 4, and 1: 0..10, c = 6; the target group stands at `existing`.
@@ -39,6 +41,9 @@ fn an_active_target_group_is_waited_for() {
 
 #[test]
 fn an_active_target_group_of_the_new_protocol_too() {
+    if lacks_kip848() {
+        return;
+    }
     let case = Case::new("target848");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);

@@ -28,6 +28,8 @@ start_operator() {
     # The last ports of the block are for more operators.
     while ((++port < STACK_PORTS + PORTS_PER_STACK)) && listening "$port"; do :; done
   fi
+  # A killed one may hold its port for a moment after its main thread has gone.
+  for _ in {1..100}; do listening "$port" || break; sleep 0.05; done
   # The operator's own environment comes from the caller, fault injection included.
   KUBECONFIG=$OPERATOR_KUBECONFIG POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name \
     spawn "$name" "$APPMIGRATION_BIN" operator --listen "127.0.0.1:$port" "$@"
