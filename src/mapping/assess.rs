@@ -12,6 +12,7 @@ use super::{
     Facts, SourceFacts,
     facts::SourceLogs,
     finding::Finding,
+    gaps::gap_text,
     judge::{Judge, Judgement, View, view},
     plan::{ProvenBy, RecordRef, SourceCertificate, TargetPlan},
     position::{self, Position},
@@ -72,7 +73,7 @@ fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
     for (q, (judgement, _)) in &mut judged {
         findings.append(&mut judgement.findings);
         if judgement.gap > 0 && facts.policies.gap == GapPolicy::Fail {
-            findings.push(Finding::new(Reason::GapOnTarget, q, judgement.gap_text.clone()));
+            findings.push(Finding::new(Reason::GapOnTarget, q, gap_text(judgement.gap, judgement.gap_at)));
         }
     }
     if findings.is_empty() {

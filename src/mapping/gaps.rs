@@ -8,7 +8,7 @@ use super::{
     digest::Seen,
     finding::Finding,
     intervals::IntervalSet,
-    judge::{Judge, Judgement, View},
+    judge::{GapAt, Judge, Judgement, View},
     source_log::Question,
 };
 
@@ -39,7 +39,7 @@ impl Judge<'_, '_> {
         let superseded = self.superseded(&missing);
         judgement.superseded += superseded;
         judgement.gap = count - superseded + possible;
-        judgement.gap_text = gap_text(judgement.gap, possible, c, until.max(log_start.min(last_stable)));
+        judgement.gap_at = GapAt { from: c, to: until.max(log_start.min(last_stable)), possible };
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl Judge<'_, '_> {
         let possible: u64 = lost.iter().map(|(from, to)| from.abs_diff(*to)).sum();
         if possible > 0 {
             judgement.gap = possible;
-            judgement.gap_text = gap_text(possible, possible, c, log_start);
+            judgement.gap_at = GapAt { from: c, to: log_start, possible };
         }
         Ok(())
     }
@@ -149,10 +149,11 @@ impl Judge<'_, '_> {
     }
 }
 
-fn gap_text(gap: u64, possible: u64, from: SourceOffset, to: SourceOffset) -> String {
+/// A gap of so many records as it is told to a person.
+pub fn gap_text(gap: u64, GapAt { from, to, possible }: GapAt) -> String {
     let kind = match possible {
         0 => "",
-        p if p == gap => ", an upper bound as the source no longer holds that range",
+        p if p >= gap => ", an upper bound as the source no longer holds that range",
         _ => ", an upper bound as the source no longer holds all of that range",
     };
     format!(

@@ -48,8 +48,8 @@ pub struct Judgement {
     pub proven_by: Option<ProvenBy>,
     /// Data records in `[c, U)` that no target holds.
     pub gap: u64,
-    /// How the gap is to be told to a person.
-    pub gap_text: String,
+    /// Where the gap lies, and how much of it is only possible.
+    pub gap_at: GapAt,
     /// Missing records that were dropped on purpose.
     pub filtered: u64,
     /// Missing records whose key has a later record on a compacted target.
@@ -61,6 +61,17 @@ pub struct Judgement {
     pub undecided: bool,
     /// Records below the committed offset that are still to come, as source intervals.
     pub to_come: Vec<(i64, i64)>,
+}
+
+/// Where a gap lies, on the source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GapAt {
+    /// The committed offset.
+    pub from: SourceOffset,
+    /// The first offset behind it.
+    pub to: SourceOffset,
+    /// Records that may never have been there: the source no longer holds that range.
+    pub possible: u64,
 }
 
 /// One source partition, and where to ask about it.

@@ -108,8 +108,8 @@ pub fn condition_of(reason: Reason) -> ConditionType {
     }
 }
 
-/// Whether a finding of `reason` was made before anything was read on the target.
-pub fn is_about_routes(reason: Reason) -> bool {
+/// Whether completeness is not judged where a finding of `reason` was made.
+pub fn comes_before_completeness(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::TopicNotReplicated
@@ -118,5 +118,9 @@ pub fn is_about_routes(reason: Reason) -> bool {
             | Reason::TracingHeadersDisabled
             | Reason::SourceOffsetOutOfRange
             | Reason::SourceTransactionPending
+            | Reason::SourceRecreated
+            | Reason::DuplicatePipelines
+            | Reason::HeadersMissing
+            | Reason::AmbiguousEncoding
     )
 }

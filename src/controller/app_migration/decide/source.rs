@@ -27,6 +27,11 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     let Some(group) = &seen.group else {
         return Step::Look(Look::Group);
     };
+    // What stood there at the confirmation, as near to it as it can be had: members or not.
+    let readable = matches!(group, Group::Stopped { .. }) || !seen.committed.is_empty();
+    if seen.journal_snapshot().is_none() && readable {
+        return Step::Act(Act::StoreSnapshot, rungs);
+    }
     match group {
         Group::Unfit(reason, why) => {
             let next = Next::after(*reason);
@@ -39,9 +44,6 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             );
         }
         Group::Stopped { gone: None } => {}
-    }
-    if seen.journal_snapshot().is_none() {
-        return Step::Act(Act::StoreSnapshot, rungs);
     }
     match &seen.quiet {
         None => Step::Look(Look::Quiet),
@@ -128,8 +130,8 @@ fn blocked(findings: &[Finding], mut rungs: Rungs) -> Step {
             rungs.set(*kind, Statement::fails(first.reason, Finding::summarize(&same)));
         }
     }
-    let read = !findings.iter().any(|f| rungs::is_about_routes(f.reason));
-    if read && rungs.get(ConditionType::ReplicationCaughtUp).is_none() {
+    let judged = !findings.iter().any(|f| rungs::comes_before_completeness(f.reason));
+    if judged && rungs.get(ConditionType::ReplicationCaughtUp).is_none() {
         let text = "replication has passed every committed offset";
         rungs.set(ConditionType::ReplicationCaughtUp, Statement::holds(Reason::CaughtUp, text));
     }

@@ -35,6 +35,11 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
         let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
         let hidden: BTreeSet<String> = assigned.filter(|topic| !visible.contains_key(topic)).collect();
         context.quiet(&uid, |watch| watch.active(hidden));
+        live.seen.committed = match clusters.source.committed(name).await {
+            // It is at work: no news.
+            Err(KafkaError::UnstableOffsets { .. }) => BTreeMap::new(),
+            committed => committed.map_err(on_source)?,
+        };
         let text = format!("{}; stop the application", members(name, &group));
         live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
         return Ok(());

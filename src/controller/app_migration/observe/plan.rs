@@ -35,21 +35,24 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
     };
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
-    let source_topics = clusters.source.topics().await.map_err(on_source)?;
+    let mut source_topics = clusters.source.topics().await.map_err(on_source)?;
     let committed = &live.seen.committed;
     let topics: BTreeSet<String> =
         committed.keys().map(|q| q.topic.clone()).filter(|t| selection.takes(t)).collect();
     let routed = replicator.routes.resolve(topics.iter().map(String::as_str));
     let wanted: BTreeSet<String> = routed.values().map(|route| route.topic.clone()).collect();
     let target_topics = identities(&clusters.target, &wanted).await.map_err(on_target)?;
-    let counts = target_topics.iter().map(|(topic, id)| (topic.clone(), id.partitions)).collect();
+    let source_identities = identities(&clusters.source, &topics).await.map_err(on_source)?;
+    // Partitions and ids of one moment: what is added later must show as a change of the plan's topics.
+    source_topics.retain(|topic, _| !topics.contains(topic));
+    source_topics.extend(counts(&source_identities));
     let inputs = scope::Inputs {
         spec: &live.object.spec,
         selection: &selection,
         replicator,
         committed,
         source_topics: &source_topics,
-        target_topics: &counts,
+        target_topics: &counts(&target_topics),
     };
     let scope = match scope::choose(&inputs) {
         Ok(scope) => scope,
@@ -66,7 +69,7 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
     let made_for = MadeFor {
         source_cluster_id: live.seen.clusters.as_ref().map(|c| c.source.clone()).unwrap_or_default(),
         target_cluster_id: live.seen.clusters.as_ref().map(|c| c.target.clone()).unwrap_or_default(),
-        source_topics: identities(&clusters.source, &used).await.map_err(on_source)?,
+        source_topics: source_identities.into_iter().filter(|(topic, _)| used.contains(topic)).collect(),
         target_topics,
         replicator_uid: replicator.uid.clone(),
         replicator_generation: replicator.generation,
@@ -102,6 +105,10 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
         Assessment::Ask(_) => Mapping::Blocked(Vec::new()),
     });
     Ok(())
+}
+
+fn counts(topics: &BTreeMap<String, TopicIdentity>) -> BTreeMap<String, u32> {
+    topics.iter().map(|(topic, identity)| (topic.clone(), identity.partitions)).collect()
 }
 
 /// Ids and partition counts of those of `topics` that are there.

@@ -39,6 +39,12 @@ fn what_stands_on_the_source_is_kept_before_the_quiet_period_begins() {
     assert_eq!(decide(&object, &seen), Step::Look(Look::Group));
     seen.group = Some(Group::Stopped { gone: None });
     acts(&decide(&object, &seen), Act::StoreSnapshot);
+    // The confirmation's moment counts, not that of the stop; but what cannot be read cannot be kept.
+    seen.group = Some(Group::Unfit(Reason::GroupActive, "why".into()));
+    rests(decide(&object, &seen), Reason::GroupActive, Next::BackOff);
+    seen.committed = committed("orders", &[(0, 4)]);
+    acts(&decide(&object, &seen), Act::StoreSnapshot);
+    seen.group = Some(Group::Stopped { gone: None });
     seen.journal = up_to_rivals(&object, None).journal;
     assert_eq!(decide(&object, &seen), Step::Look(Look::Quiet));
 }
