@@ -4,6 +4,7 @@
 //!
 //! - [`api`]: the custom resources; types and vocabulary, no I/O.
 //! - [`mapping`]: pure; routes, origins, the position of a group on the target and its certificate.
+//! - [`search`]: pure; where committed offsets lie on logs that are behind a small trait.
 //! - [`kafka`]: the only place that calls rdkafka.
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
@@ -20,6 +21,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod operator;
 pub mod replicator;
+pub mod search;
 pub mod secrets;
 pub mod secrets_files;
 pub mod telemetry;

@@ -57,7 +57,11 @@ pub enum KafkaError {
     #[allow(missing_docs)]
     GroupActive { servers: String, what: String, reason: String },
     /// A transaction that commits offsets of the group is still open.
-    #[error("cannot {what}: a transaction holds offsets that are not decided yet: {}", list(partitions))]
+    #[error(
+        "cannot {what}: a transaction holds offsets that are not decided yet: {}; waiting until its \
+         producer commits or aborts it, or its timeout ends it",
+        list(partitions)
+    )]
     #[allow(missing_docs)]
     UnstableOffsets { servers: String, what: String, partitions: Vec<TopicPartition> },
     /// A partition's log does not hold the offset that was asked for.
@@ -67,7 +71,7 @@ pub enum KafkaError {
     /// The target's broker takes no commit metadata of this size (`offset.metadata.max.bytes`).
     #[error(
         "cannot {what}: the commit metadata of {partition} has {bytes} bytes, more than the broker's \
-         offset.metadata.max.bytes allows"
+         offset.metadata.max.bytes allows; raise it there"
     )]
     #[allow(missing_docs)]
     MetadataTooLarge { servers: String, what: String, partition: TopicPartition, bytes: usize },

@@ -6,6 +6,7 @@
 //! - `connection`, `call`: the handle of the moment; a blocking call on its own thread, with a deadline, raced against those events.
 //! - `cluster`, `group`: what can be asked of a cluster.
 //! - `scan`, `reader`: reading ranges of a log.
+//! - `prober`: looking into many logs at once.
 //! - `pool`: one [`Cluster`] per connection, shared.
 //! - `replication`: the replicator's own consumer and producer.
 //! - `ffi`: the only `unsafe` code of the crate.
@@ -23,6 +24,7 @@ mod group;
 mod handle;
 mod patience;
 mod pool;
+mod prober;
 mod properties;
 mod reader;
 pub mod replication;
@@ -39,6 +41,7 @@ pub use config::{ClientIdentity, ConnectionConfig, Purpose, Sasl, SaslMechanism,
 pub use error::{ConfigError, KafkaError};
 pub use group::{CommitOffset, Committed, GroupDescription, GroupKind, GroupMember, GroupState};
 pub use pool::ClusterPool;
+pub use prober::{LookFailed, Prober};
 pub use reader::{HeaderNames, LogRecord, OriginHeaders, ScanRange, ScanStats};
 
 pub use crate::topic_partition::TopicPartition;

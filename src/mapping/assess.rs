@@ -1,7 +1,7 @@
 //! From what was observed to positions with certificates, or to what stands in the way. The heart of the
 //! product: pure, and total over everything that can be observed.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     TopicPartition,
@@ -35,9 +35,7 @@ pub fn assess(facts: &Facts, logs: &SourceLogs) -> Assessment {
     let mut questions = Vec::new();
     let mut judged = BTreeMap::new();
     for (q, source) in &facts.sources {
-        let views = views(q, source, facts);
-        let unknown = SourceLog::new(source.log_start);
-        let judge = Judge { q, facts: source, all: facts, log: logs.get(q).unwrap_or(&unknown), views };
+        let judge = judge(q, source, facts, logs);
         match judge.judge() {
             Ok(judgement) => {
                 judged.insert(q, (judgement, judge.views));
@@ -46,6 +44,17 @@ pub fn assess(facts: &Facts, logs: &SourceLogs) -> Assessment {
         }
     }
     if questions.is_empty() { conclude(facts, judged) } else { Assessment::Ask(questions) }
+}
+
+/// The rules on one source partition.
+pub(super) fn judge<'a>(
+    q: &'a TopicPartition,
+    source: &'a SourceFacts,
+    facts: &'a Facts,
+    logs: &'a SourceLogs,
+) -> Judge<'a, 'a> {
+    let log = logs.get(q).map_or_else(|| Cow::Owned(SourceLog::new(source.log_start)), Cow::Borrowed);
+    Judge { q, facts: source, all: facts, log, views: views(q, source, facts) }
 }
 
 fn views<'a>(q: &TopicPartition, source: &'a SourceFacts, facts: &'a Facts) -> Vec<View<'a>> {
@@ -57,9 +66,18 @@ type Judged<'a> = BTreeMap<&'a TopicPartition, (Judgement, Vec<View<'a>>)>;
 
 fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
     let positions = positions(facts, &judged);
-    let mut findings: Vec<Finding> =
-        facts.targets.iter().filter_map(|(t, target)| position::unusable(t, target)).collect();
-    for (t, position) in &positions {
+    let unusable: BTreeMap<&TopicPartition, Finding> =
+        facts.targets.iter().filter_map(|(t, target)| Some((t, position::unusable(t, target)?))).collect();
+    // What cannot be read tells nothing of what lies there.
+    for (q, (judgement, _)) in &mut judged {
+        if facts.sources[*q].targets.iter().any(|t| unusable.contains_key(t)) {
+            judgement.findings.clear();
+            judgement.gap = 0;
+        }
+    }
+    let usable = |(t, _): &(&TopicPartition, &Position)| !unusable.contains_key(t);
+    let mut findings: Vec<Finding> = unusable.values().cloned().collect();
+    for (t, position) in positions.iter().filter(usable) {
         findings.extend(position.findings.iter().cloned());
         // Rule 30: as many missing records as undecodable ones were included are no gap.
         let mut allowance = position.undecodable_included;
@@ -169,9 +187,10 @@ fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position:
         natives_skipped: position.natives_skipped,
         undecodable: found.undecodable.count_within(i64::MIN, i64::MAX),
         first_undecodable,
-        probes: 0,
+        probes: target.probes.into(),
         records_read: found.records,
         sources,
+        there_before: false,
         kept: None,
     }
 }
@@ -207,7 +226,7 @@ fn certificate(
         exact: why.is_empty(),
         why,
         proven_by: judgement.proven_by.unwrap_or(ProvenBy::Waived),
-        verified: "Scan".to_owned(),
+        verified: if view.facts.is_partial() { "Backlog" } else { "Scan" }.to_owned(),
     }
 }
 

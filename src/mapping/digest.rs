@@ -86,8 +86,18 @@ pub struct Last {
 impl TargetDigest {
     /// For a partition on which copies of `wanted` matter.
     pub fn new(format: OriginFormat, implied: Implied, wanted: BTreeSet<TopicPartition>) -> Self {
-        let numbers = Numbers::fixed(format.encoding);
-        Self { format, implied, numbers, undecided: Vec::new(), wanted, found: Found::default() }
+        Self::resume(format, implied, wanted, Found::default())
+    }
+
+    /// Goes on where an earlier one has finished.
+    pub fn resume(
+        format: OriginFormat,
+        implied: Implied,
+        wanted: BTreeSet<TopicPartition>,
+        found: Found,
+    ) -> Self {
+        let numbers = Numbers::fixed(format.encoding).or(found.numbers);
+        Self { format, implied, numbers, undecided: Vec::new(), wanted, found }
     }
 
     /// The next record. `key` is given where the topic is compacted.

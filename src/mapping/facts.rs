@@ -58,9 +58,37 @@ pub struct TargetFacts {
     /// The high watermark, read *before* the end, so that one beyond it tells of an open transaction.
     pub high_watermark: TargetOffset,
     /// Whether the topic is compacted.
-    pub compacted: bool,
-    /// What was read in `[S, E)`.
+    pub compaction: Compaction,
+    /// From where on it was read: the log start, or what a search found.
+    pub read_from: TargetOffset,
+    /// Looks that the search took.
+    pub probes: u32,
+    /// What was read in `[read_from, E)`.
     pub found: Found,
+}
+
+/// Whether a topic is compacted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compaction {
+    /// It is not.
+    #[default]
+    Off,
+    /// It is.
+    On,
+    /// The credentials may not tell.
+    Unknown,
+}
+
+impl TargetFacts {
+    /// Whether the topic is known to be compacted.
+    pub fn is_compacted(&self) -> bool {
+        self.compaction == Compaction::On
+    }
+
+    /// Whether the log begins before what was read.
+    pub fn is_partial(&self) -> bool {
+        self.read_from > self.log_start
+    }
 }
 
 /// The policies that bear on the mapping.

@@ -12,7 +12,7 @@ use super::{
     Facts, SourceFacts, SourceOffset, TargetOffset,
     copies::Copies,
     digest::{Last, Seen},
-    facts::TargetFacts,
+    facts::{Compaction, TargetFacts},
     finding::Finding,
     plan::ProvenBy,
     source_log::{Question, SourceLog},
@@ -28,8 +28,8 @@ pub struct View<'a> {
     pub copies: Cow<'a, Copies>,
     /// All that was seen of *q* there; none where there is no copy.
     pub seen: Option<&'a Seen>,
-    /// A former incarnation was found and no newer run has passed the committed offset.
-    pub former_only: Option<(TargetOffset, SourceOffset)>,
+    /// The last copy of a former incarnation, where one was found.
+    pub former: Option<(TargetOffset, SourceOffset)>,
 }
 
 impl View<'_> {
@@ -83,7 +83,7 @@ pub struct Judge<'a, 'v> {
     /// All facts: the policies, and whether records are dropped on purpose.
     pub all: &'a Facts,
     /// What is known of its records.
-    pub log: &'a SourceLog,
+    pub log: Cow<'a, SourceLog>,
     /// Its copies, by target partition.
     pub views: Vec<View<'v>>,
 }
@@ -102,7 +102,7 @@ pub fn view<'a>(
             facts: target_facts,
             copies: Cow::Owned(Copies::default()),
             seen: None,
-            former_only: None,
+            former: None,
         };
     };
     let mut view = View {
@@ -110,13 +110,11 @@ pub fn view<'a>(
         facts: target_facts,
         copies: Cow::Borrowed(&seen.copies),
         seen: Some(seen),
-        former_only: None,
+        former: None,
     };
     if let Some((bound, origin)) = seen.copies.highest_last_copy_from(facts.high_watermark) {
         view.copies.to_mut().forget_up_to(bound);
-        if view.copies.first_origin_at_or_after(facts.committed).is_none() {
-            view.former_only = Some((bound, origin));
-        }
+        view.former = Some((bound, origin));
     }
     view
 }
@@ -140,7 +138,7 @@ impl Judge<'_, '_> {
     }
 
     fn ask(&self, from: SourceOffset, to: SourceOffset, first_only: bool) -> Question {
-        let keys = self.views.iter().any(|v| v.facts.compacted);
+        let keys = self.views.iter().any(|v| v.facts.is_compacted());
         Question { partition: self.q.clone(), from, to, first_only, keys }
     }
 
@@ -191,15 +189,26 @@ impl Judge<'_, '_> {
 
     /// Rule 22.
     fn recreated(&self) -> Option<Finding> {
-        self.views.iter().find_map(|view| {
-            let (bound, origin) = view.former_only?;
-            let text = format!(
-                "{} holds a copy of source offset {origin} at offset {bound}, beyond the source's end {}: the \
-                 source topic was recreated and its new records have not passed committed {} there yet",
-                view.target, self.facts.high_watermark, self.facts.committed
-            );
-            Some(self.finding(Reason::SourceRecreated, text))
-        })
+        let c = self.facts.committed;
+        let (proof, (bound, origin)) = self.views.iter().find_map(|v| Some((v.target, v.former?)))?;
+        let told = format!(
+            "{proof} holds a copy of source offset {origin} at offset {bound}, beyond the source's end {}: the \
+             source topic was recreated",
+            self.facts.high_watermark
+        );
+        let new_run = |v: &View<'_>| v.copies.first_origin_at_or_after(c).is_some();
+        let text = if let Some(view) = self.views.iter().find(|v| v.former.is_some() && !new_run(v)) {
+            format!("{told} and its new records have not passed committed {c} on {} yet", view.target)
+        } else {
+            // Copies on another target without such a proof: nobody knows of which topic they are.
+            let view = self.views.iter().find(|v| v.former.is_none() && !v.copies.is_empty())?;
+            format!(
+                "{told}, and whether the copies on {} are of the new topic cannot be told; have it replicated \
+                 into a new target topic",
+                view.target
+            )
+        };
+        Some(self.finding(Reason::SourceRecreated, text))
     }
 
     /// R, where it is known and not void.
@@ -318,10 +327,15 @@ impl Judge<'_, '_> {
         };
         for view in &self.views {
             // Retention or compaction may have taken the older copies that a run repeats: in doubt it does.
+            let elsewhere = |l: &Last| {
+                let others = self.views.iter().filter(|v| v.target != view.target);
+                others.into_iter().any(|v| v.copies.last_copy(l.origin).is_some())
+            };
             let repeats = |l: &Last| {
                 l.repeats
-                    || (l.below_all && view.facts.log_start.0 > 0)
-                    || (l.descended && view.facts.compacted)
+                    || elsewhere(l)
+                    || (l.below_all && view.facts.read_from.0 > 0)
+                    || (l.descended && view.facts.compaction != Compaction::Off)
             };
             let Some(last) = view.seen.and_then(|s| s.last).filter(|l| repeats(l) && l.origin < max) else {
                 continue;

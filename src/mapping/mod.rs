@@ -2,11 +2,13 @@
 //! rules in the documentation.
 //!
 //! Read in this order: [`facts`] (what was observed), [`judge`] (one source partition: complete, gaps,
-//! replays), [`gaps`] (what it misses), [`position`] (one target partition: p*), [`assess`](assess()) (all of it together), [`plan`].
+//! replays), [`gaps`] (what it misses), [`position`] (one target partition: p*), [`assess`](assess()) (all of it together),
+//! [`doubts`](doubts()) (whether a part of the logs was enough), [`plan`].
 
 mod assess;
 pub mod copies;
 pub mod digest;
+mod doubts;
 pub mod facts;
 mod finding;
 mod gaps;
@@ -23,7 +25,8 @@ pub mod source_log;
 mod tests;
 
 pub use assess::{Assessment, assess};
-pub use facts::{Facts, MappingPolicies, SourceFacts, SourceLogs, TargetFacts};
+pub use doubts::{Bounds, Doubts, doubts};
+pub use facts::{Compaction, Facts, MappingPolicies, SourceFacts, SourceLogs, TargetFacts};
 pub use finding::Finding;
 pub use offsets::{SourceOffset, TargetOffset};
 pub use plan::Plan;

@@ -28,5 +28,6 @@ mod plan_files;
 mod replication;
 mod replicator_faults;
 mod rest;
+mod searches;
 mod source_group;
 mod target_group;

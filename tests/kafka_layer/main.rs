@@ -8,6 +8,7 @@ mod faults;
 mod groups;
 mod logs;
 mod pooling;
+mod probes;
 mod raw;
 mod scans;
 mod support;

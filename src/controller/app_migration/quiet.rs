@@ -16,6 +16,7 @@ pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
     /// Topics that its members were reading and that could not be seen.
     hidden: BTreeSet<String>,
+    mappings: u32,
 }
 
 impl QuietWatch {
@@ -28,6 +29,13 @@ impl QuietWatch {
     /// Topics that could not be seen when the group was active last.
     pub fn hidden(&self) -> BTreeSet<String> {
         self.hidden.clone()
+    }
+
+    /// Counts the mappings; true for one in ten. While it waits for the replicator the ends of the logs are
+    /// looked at; a replicator in disorder may have brought long ago what is waited for.
+    pub fn is_thorough(&mut self) -> bool {
+        self.mappings += 1;
+        self.mappings.is_multiple_of(10)
     }
 
     /// Another read of the group's offsets, at `now`.
@@ -43,14 +51,19 @@ impl QuietWatch {
         };
         let offset =
             |offsets: &BTreeMap<TopicPartition, Committed>, q| offsets.get(q).map(|c: &Committed| c.offset);
-        let moved = committed.keys().chain(first.keys()).find(|q| offset(first, q) != offset(committed, q));
+        // The same offset with other metadata was committed anew too.
+        let moved = committed.keys().chain(first.keys()).find(|q| first.get(*q) != committed.get(*q));
         if let Some(q) = moved {
             let show = |offset: Option<i64>| offset.map_or("none".to_owned(), |o| o.to_string());
+            let (was, is) = (show(offset(first, q)), show(offset(committed, q)));
+            let what = if was == is {
+                format!("offset {is} was committed again with other metadata")
+            } else {
+                format!("the committed offset moved from {was} to {is}")
+            };
             let text = format!(
-                "{q}: the committed offset moved from {} to {} though the group has no members; something still \
-                 commits (an application that uses assign, as Flink and Spark do): stop it",
-                show(offset(first, q)),
-                show(offset(committed, q)),
+                "{q}: {what} though the group has no members; something still commits (an application that uses \
+                 assign, as Flink and Spark do): stop it"
             );
             self.first = Some((now, committed.clone()));
             return Quiet::Moving(text, period);

@@ -41,22 +41,26 @@ impl<'a> ConsumerQueue<'a> {
 
     /// The next event, if one comes in time.
     pub(in crate::kafka) fn poll(&self, wait: Duration) -> Option<Polled> {
-        let event = self.0.poll(wait)?;
-        Some(match event.kind() {
-            sys::RD_KAFKA_EVENT_FETCH => read_fetch(event),
-            sys::RD_KAFKA_EVENT_ERROR => read_error(&event),
-            sys::RD_KAFKA_EVENT_LOG => read_log(&event),
-            sys::RD_KAFKA_EVENT_STATS => {
-                // SAFETY: a NUL-terminated string that lives as long as the event; copied.
-                let json = unsafe { CStr::from_ptr(sys::rd_kafka_event_stats(event.ptr())) };
-                Polled::Statistics(json.to_bytes().to_vec())
-            }
-            _ => Polled::Other,
-        })
+        self.0.poll(wait).map(read)
     }
 }
 
-pub(super) fn read_fetch(event: Event) -> Polled {
+/// Whatever came, but for what happens to a group.
+pub(super) fn read(event: Event) -> Polled {
+    match event.kind() {
+        sys::RD_KAFKA_EVENT_FETCH => read_fetch(event),
+        sys::RD_KAFKA_EVENT_ERROR => read_error(&event),
+        sys::RD_KAFKA_EVENT_LOG => read_log(&event),
+        sys::RD_KAFKA_EVENT_STATS => {
+            // SAFETY: a NUL-terminated string that lives as long as the event; copied.
+            let json = unsafe { CStr::from_ptr(sys::rd_kafka_event_stats(event.ptr())) };
+            Polled::Statistics(json.to_bytes().to_vec())
+        }
+        _ => Polled::Other,
+    }
+}
+
+fn read_fetch(event: Event) -> Polled {
     // SAFETY: the event is a fetch event: it holds one message, which lives as long as the event.
     let message = unsafe { sys::rd_kafka_event_message_next(event.ptr()) };
     if message.is_null() {

@@ -12,7 +12,7 @@ use rdkafka::{
 
 use super::{
     Failure, Polled, c_string, code,
-    consume::{read_error, read_fetch, read_log},
+    consume::read,
     owned::{Event, PartitionList, Queue, read_list},
     rd_kafka_assign, rd_kafka_commit_queue,
 };
@@ -140,15 +140,6 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
 
     fn client(&self) -> *mut sys::rd_kafka_t {
         self.consumer.client().native_ptr()
-    }
-}
-
-fn read(event: Event) -> Polled {
-    match event.kind() {
-        sys::RD_KAFKA_EVENT_FETCH => read_fetch(event),
-        sys::RD_KAFKA_EVENT_ERROR => read_error(&event),
-        sys::RD_KAFKA_EVENT_LOG => read_log(&event),
-        _ => Polled::Other,
     }
 }
 

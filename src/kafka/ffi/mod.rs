@@ -9,6 +9,7 @@ mod group_consumer;
 mod groups;
 mod metadata;
 mod owned;
+mod probe_consumer;
 mod producer;
 
 use std::{
@@ -21,6 +22,7 @@ pub(super) use consume::{ConsumerQueue, Polled, RawHeaders, RecordEvent};
 pub(super) use group_consumer::{GroupConsumer, GroupEvent};
 pub(super) use groups::{alter_offsets, committed, describe_group};
 pub(super) use metadata::{cluster_id, list_topics};
+pub(super) use probe_consumer::ProbeConsumer;
 pub(super) use producer::{HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle};
 use rdkafka::bindings as sys;
 

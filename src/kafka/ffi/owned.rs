@@ -39,6 +39,12 @@ impl<'a> Queue<'a> {
         self.queue.as_ptr()
     }
 
+    /// How many events wait on it.
+    pub(super) fn len(&self) -> usize {
+        // SAFETY: the queue is valid.
+        unsafe { sys::rd_kafka_queue_length(self.ptr()) }
+    }
+
     pub(super) fn poll(&self, wait: Duration) -> Option<Event> {
         // SAFETY: the queue is valid; the event, if any, is ours.
         NonNull::new(unsafe { sys::rd_kafka_queue_poll(self.ptr(), millis(wait)) }).map(Event)

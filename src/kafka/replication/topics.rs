@@ -55,7 +55,8 @@ impl TopicAdmin {
         Ok(Self { client, servers: connection.bootstrap_servers.clone() })
     }
 
-    /// The configuration of each topic, by topic and name.
+    /// The configuration of each topic, by topic and name. A topic whose configuration is not shown (the right
+    /// DescribeConfigs, or a topic made just now) is absent.
     pub async fn configs(
         &self,
         topics: &[String],
@@ -70,6 +71,10 @@ impl TopicAdmin {
         let mut configs = BTreeMap::new();
         for (topic, answer) in topics.iter().zip(answers) {
             let resource = answer.map_err(|code| asked.explain(Failure::named(topic, code as i32), None))?;
+            // The client drops a resource's own error; a topic that may be described has dozens of settings.
+            if resource.entries.is_empty() {
+                continue;
+            }
             if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
                 let values = resource.entries.into_iter().filter_map(|entry| {
                     let explicit = entry.source == ConfigSource::DynamicTopic;

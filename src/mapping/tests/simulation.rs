@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::world::{Record, Source, World};
+use super::world::{Record, Source, World, orders};
 use crate::{
-    api::v1alpha1::{GapPolicy, ReplicationProof},
-    mapping::{Assessment, MappingPolicies, plan::TargetPlan},
+    api::v1alpha1::{GapPolicy, Reason, ReplicationProof},
+    mapping::{
+        Assessment, Bounds, MappingPolicies, SourceOffset,
+        plan::{SourceCertificate, TargetPlan},
+    },
 };
 
 /// What happens to the two clusters, step by step.
@@ -53,6 +56,8 @@ struct History {
     world: World,
     /// The replicator's true position, by source partition.
     positions: Vec<usize>,
+    /// The target's end and those of the sources, after each step.
+    ends: Vec<(i64, Vec<i64>)>,
 }
 
 impl History {
@@ -64,11 +69,11 @@ impl History {
             routes: vec![vec![0]; sources],
             ..World::default()
         };
-        Self { world, positions: vec![0; sources] }
+        Self { world, positions: vec![0; sources], ends: vec![(0, vec![0; sources])] }
     }
 
     fn apply(&mut self, step: &Step) {
-        let Self { world, positions } = self;
+        let Self { world, positions, .. } = self;
         let number = |n: usize| i64::try_from(n).unwrap();
         match step {
             Step::Produce(q, records) => world.sources[*q].log.extend(records),
@@ -99,6 +104,14 @@ impl History {
                     (world.target_starts[0] + number(*n)).min(number(world.targets[0].len()));
             }
         }
+        let ends = self.world.sources.iter().map(|q| number(q.log.len())).collect();
+        self.ends.push((number(self.world.targets[0].len()), ends));
+    }
+
+    /// The sources' ends when the target's had just come to `offset`.
+    fn bounds(&self, offset: i64) -> Bounds {
+        let (_, ends) = self.ends.iter().find(|(end, _)| *end >= offset).unwrap();
+        ends.iter().enumerate().map(|(q, end)| (orders(q), SourceOffset(*end))).collect()
     }
 
     /// Nobody can foresee a rewind that has left no trace when the logs are looked at, unless the
@@ -201,14 +214,15 @@ fn origin(record: Record) -> i64 {
     }
 }
 
-fn run(
+/// A history, and where its group stands at the end of it.
+fn history(
     sources: usize,
     steps: &[Step],
     committed: &[prop::sample::Index],
     known: bool,
     open: Option<prop::sample::Index>,
     policies: MappingPolicies,
-) -> Result<bool, TestCaseError> {
+) -> History {
     let mut history = History::new(sources);
     for step in steps {
         history.apply(step);
@@ -235,16 +249,44 @@ fn run(
     let repeats = |from: usize| (from..target.len()).any(steps_back);
     let open_from = open.map(hidden).filter(|from| !repeats(*from));
     history.world.open_from = open_from.map(|from| i64::try_from(from).unwrap());
+    history
+}
+
+fn run(history: &History) -> Result<(), TestCaseError> {
     match history.world.assess() {
-        Assessment::Mapped(plans) => {
-            check(&history, &plans[0])?;
-            Ok(true)
-        }
+        Assessment::Mapped(plans) => check(history, &plans[0]),
         Assessment::Blocked(findings) => {
             prop_assert!(!findings.is_empty(), "blocked without saying why");
-            Ok(false)
+            Ok(())
         }
         Assessment::Ask(_) => unreachable!(),
+    }
+}
+
+/// The same answer from a part of the log as from all of it, wherever the part begins, or doubts.
+fn run_in_part(mut history: History, from: prop::sample::Index) -> Result<(), TestCaseError> {
+    let whole = history.world.assess();
+    let length = history.world.targets[0].len();
+    let end = history.world.open_from.map_or(length, |end| usize::try_from(end).unwrap());
+    history.world.read_from = i64::try_from(from.index(end + 1)).unwrap();
+    let (part, doubts) = history.world.assess_within(&history.bounds(history.world.read_from));
+    if !doubts.none() {
+        return Ok(());
+    }
+    match (part, whole) {
+        (Assessment::Mapped(part), Assessment::Mapped(whole)) => {
+            prop_assert_eq!(part[0].position, whole[0].position);
+            // What cannot be decoded counts where it was looked at.
+            let same = |(a, b): (&SourceCertificate, &SourceCertificate)| a.exact == b.exact;
+            prop_assert!(whole[0].undecodable > 0 || part[0].sources.iter().zip(&whole[0].sources).all(same));
+            check(&history, &part[0])
+        }
+        (Assessment::Blocked(_), Assessment::Blocked(_)) => Ok(()),
+        // It waits, and looks at all of it every now and then.
+        (Assessment::Blocked(part), _) if part.iter().all(|f| f.reason == Reason::ReplicationBehind) => {
+            Ok(())
+        }
+        (part, whole) => Err(TestCaseError::fail(format!("in part {part:?}\nas a whole {whole:?}"))),
     }
 }
 
@@ -267,7 +309,7 @@ proptest! {
         open in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let steps = narrowed(sources, steps);
-        run(sources, &steps, &committed, known, open, MappingPolicies::default())?;
+        run(&history(sources, &steps, &committed, known, open, MappingPolicies::default()))?;
     }
 
     #[test]
@@ -279,7 +321,22 @@ proptest! {
         open in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let steps = narrowed(sources, steps);
-        run(sources, &steps, &committed, known, open, accepting())?;
+        run(&history(sources, &steps, &committed, known, open, accepting()))?;
+    }
+
+    #[test]
+    fn a_part_of_the_log(
+        sources in 1usize..3,
+        steps in prop::collection::vec(step(2), 1..24),
+        committed in prop::collection::vec(any::<prop::sample::Index>(), 2),
+        known in any::<bool>(),
+        open in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        accepts in any::<bool>(),
+        from in any::<prop::sample::Index>(),
+    ) {
+        let steps = narrowed(sources, steps);
+        let policies = if accepts { accepting() } else { MappingPolicies::default() };
+        run_in_part(history(sources, &steps, &committed, known, open, policies), from)?;
     }
 }
 

@@ -6,9 +6,10 @@ use crate::{
     TopicPartition,
     api::v1alpha1::{Features, Toggle, Tracing, TracingHeaders},
     mapping::{
-        Assessment, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset, TargetFacts,
-        TargetOffset, assess,
+        Assessment, Bounds, Compaction, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs,
+        SourceOffset, TargetFacts, TargetOffset, assess,
         digest::TargetDigest,
+        doubts,
         origin::{Implied, OriginFormat, RawOrigin},
         plan::TargetPlan,
     },
@@ -49,6 +50,8 @@ pub struct World {
     pub policies: MappingPolicies,
     /// An open transaction hides target offsets from here on.
     pub open_from: Option<i64>,
+    /// The targets are read from here on only, where that is behind their start.
+    pub read_from: i64,
 }
 
 pub fn orders(n: usize) -> TopicPartition {
@@ -106,9 +109,10 @@ impl World {
         let mut digest = TargetDigest::new(format(), Implied::default(), wanted);
         let high_watermark = i64::try_from(self.targets[n].len()).unwrap();
         let end = self.open_from.unwrap_or(high_watermark);
+        let from = self.read_from.max(self.target_starts[n]);
         for (offset, record) in self.targets[n].iter().enumerate() {
             let offset = i64::try_from(offset).unwrap();
-            if (self.target_starts[n]..end).contains(&offset)
+            if (from..end).contains(&offset)
                 && let Some(raw) = headers(*record)
             {
                 digest.record(TargetOffset(offset), raw, None);
@@ -118,7 +122,9 @@ impl World {
             log_start: TargetOffset(self.target_starts[n]),
             end: TargetOffset(end),
             high_watermark: TargetOffset(high_watermark),
-            compacted: false,
+            compaction: Compaction::Off,
+            read_from: TargetOffset(from),
+            probes: 0,
             found: digest.finish(),
         }
     }
@@ -148,15 +154,21 @@ impl World {
 
     /// Asks and answers until the rules have concluded.
     pub fn assess(&self) -> Assessment {
+        self.assess_within(&Bounds::new()).0
+    }
+
+    /// The same, with what speaks against it where the targets are read in part.
+    pub fn assess_within(&self, bounds: &Bounds) -> (Assessment, Doubts) {
         let facts = self.facts();
         let mut logs: SourceLogs = BTreeMap::new();
         for (n, source) in self.sources.iter().enumerate() {
             logs.insert(orders(n), SourceLog::new(SourceOffset(source.log_start)));
         }
         for _ in 0..20 {
-            let questions = match assess(&facts, &logs) {
-                Assessment::Ask(questions) => questions,
-                concluded => return concluded,
+            let assessment = assess(&facts, &logs);
+            let questions = match doubts(&facts, &logs, bounds, &assessment) {
+                Ok(doubts) => return (assessment, doubts),
+                Err(questions) => questions,
             };
             for question in questions {
                 let n = usize::try_from(question.partition.partition).unwrap();

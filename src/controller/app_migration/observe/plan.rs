@@ -15,7 +15,11 @@ use crate::{
 };
 
 use super::super::{
-    super::fault::{Fault, Side},
+    super::{
+        Context,
+        fault::{Fault, Side},
+    },
+    QuietWatch,
     facts::{self, Request},
     live::Live,
     scope::{self, Selection},
@@ -23,7 +27,7 @@ use super::super::{
 };
 
 /// The positions, or what stands in the way.
-pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
+pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
         return Ok(());
     };
@@ -87,6 +91,7 @@ pub async fn mapping(live: &mut Live) -> Result<(), Fault> {
         policies: (&live.object.spec.policies).into(),
         uncommitted: live.object.spec.policies.uncommitted_partitions,
         snapshot,
+        thorough: context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough),
     };
     live.seen.mapping = Some(match facts::map(clusters, &request).await? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {

@@ -1,0 +1,289 @@
+//! Gathers what the mapping rules take, in the order that they demand, and answers their questions to the
+//! source. Reads only.
+//!
+//! The target logs are searched for where the committed offsets lie, and read from there on. What the rules
+//! make of that is final only if the rest of the logs could not say otherwise ([`doubts`]); logs that are in
+//! doubt are read whole.
+
+mod questions;
+mod targets;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    TopicPartition,
+    api::v1alpha1::{NativeRecords, Reason, UncommittedPartitions},
+    kafka::{Cluster, Committed, HeaderNames, KafkaError, LogRecord, OriginHeaders},
+    mapping::{
+        Assessment, Bounds, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset,
+        assess,
+        digest::KeyDigest,
+        doubts,
+        origin::{OriginFormat, RawOrigin},
+    },
+};
+
+use super::{
+    super::fault::{Fault, Side},
+    journal::Snapshot,
+    scope::{Chosen, Scope},
+};
+use targets::Targets;
+
+/// A scan that makes no progress for so long has failed.
+pub const STALL: Duration = Duration::from_secs(30);
+/// How often everything is looked at anew while retention keeps taking records.
+const MAX_TRIES: usize = 5;
+/// What the replicator has not brought yet is waited for so often, before the logs are read whole.
+const WAITS: u32 = 8;
+/// The first of those waits; each is longer by as much.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// The two clusters, connected.
+#[derive(Clone)]
+pub struct Clusters {
+    /// The source.
+    pub source: Cluster,
+    /// The target.
+    pub target: Cluster,
+}
+
+/// What the rules take besides the scope.
+pub struct Request<'a> {
+    /// What takes part.
+    pub scope: &'a Scope,
+    /// Committed offsets, read before anything else.
+    pub replicator_group: Option<&'a str>,
+    /// How origins are written.
+    pub format: &'a OriginFormat,
+    /// The replicator drops some records on purpose.
+    pub filtering: bool,
+    /// The policies that bear on the mapping.
+    pub policies: MappingPolicies,
+    /// What stands in for a missing commit.
+    pub uncommitted: UncommittedPartitions,
+    /// The source at the confirmation.
+    pub snapshot: &'a Snapshot,
+    /// Read every log whole.
+    pub thorough: bool,
+}
+
+impl Request<'_> {
+    /// Whether a part of the logs can be enough: some policies ask for all native records.
+    fn may_search(&self) -> bool {
+        !self.thorough && self.policies.native_records == NativeRecords::Report
+    }
+}
+
+/// Looks at both clusters and applies the rules until they conclude. Where retention on the source takes what
+/// is being asked for, everything is looked at anew.
+pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessment, Fault> {
+    for _ in 0..MAX_TRIES {
+        if let Some(concluded) = look(clusters, request).await? {
+            return Ok(concluded);
+        }
+    }
+    let text = "retention on the source kept taking records while they were read; trying again";
+    Err(Fault::new(Reason::SourceUnavailable, text))
+}
+
+/// The order of the reads decides: the committed offsets were read before; then the replicator's position,
+/// then where the logs of the target are to be read from, the bounds of what can lie before that, each
+/// target's high watermark, end and log start, the logs up to those ends, and the source last.
+async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Assessment>, Fault> {
+    let positions = match request.replicator_group {
+        Some(group) => clusters.source.committed(group).await.map_err(on_source)?,
+        None => BTreeMap::new(),
+    };
+    let mut targets = Targets::new(&clusters.target, request).await?;
+    let bounds = ends(&clusters.source, request).await?;
+    if request.may_search() {
+        targets.search(&clusters.target, request, &committed(&clusters.source, request).await?).await?;
+    }
+    let mut waits = 0;
+    loop {
+        targets.read(&clusters.target, request).await?;
+        let facts = Facts {
+            sources: sources(&clusters.source, request, &positions).await?,
+            targets: targets.facts(),
+            filtering: request.filtering,
+            policies: request.policies,
+        };
+        let concluded = conclude(&clusters.source, &facts, &bounds).await?;
+        let Some((assessment, doubts)) = concluded else {
+            return Ok(None);
+        };
+        if doubts.none() {
+            return Ok(Some(assessment));
+        }
+        targets.keep(facts);
+        if waits < WAITS && doubts.unread.is_empty() {
+            waits += 1;
+            tokio::time::sleep(WAIT * waits).await;
+            continue;
+        }
+        targets.read_whole(&doubts, request);
+    }
+}
+
+/// Applies the rules, asking the source what they want to know. None where retention took what was asked for.
+async fn conclude(
+    source: &Cluster,
+    facts: &Facts,
+    bounds: &Bounds,
+) -> Result<Option<(Assessment, Doubts)>, Fault> {
+    let start = |(q, source): (&TopicPartition, &SourceFacts)| (q.clone(), SourceLog::new(source.log_start));
+    let mut logs: SourceLogs = facts.sources.iter().map(start).collect();
+    loop {
+        // Pure, but long for many partitions: not on the runtime's own time.
+        let (assessment, doubted) = tokio::task::block_in_place(|| {
+            let assessment = assess(facts, &logs);
+            let doubted = doubts(facts, &logs, bounds, &assessment);
+            (assessment, doubted)
+        });
+        match doubted {
+            Ok(doubts) => return Ok(Some((assessment, doubts))),
+            Err(questions) => {
+                if !questions::answer(source, &questions, &mut logs).await? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// The source's ends now.
+async fn ends(source: &Cluster, request: &Request<'_>) -> Result<Bounds, Fault> {
+    let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
+    let ends = source.last_stable_offsets(&all).await.map_err(on_source)?;
+    Ok(ends.into_iter().map(|(q, end)| (q, SourceOffset(end))).collect())
+}
+
+/// The committed offsets, or what stands in for them.
+async fn committed(source: &Cluster, request: &Request<'_>) -> Result<Bounds, Fault> {
+    let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
+    let starts = source.log_starts(&all).await.map_err(on_source)?;
+    let mut committed = Bounds::new();
+    for (q, chosen) in &request.scope.sources {
+        let start = SourceOffset(starts.get(q).copied().unwrap_or_default());
+        committed.insert(q.clone(), position(q, chosen, request, start)?.0);
+    }
+    Ok(committed)
+}
+
+/// The source, which is looked at last.
+async fn sources(
+    source: &Cluster,
+    request: &Request<'_>,
+    positions: &BTreeMap<TopicPartition, Committed>,
+) -> Result<BTreeMap<TopicPartition, SourceFacts>, Fault> {
+    let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
+    let starts = source.log_starts(&all).await.map_err(on_source)?;
+    let stable = source.last_stable_offsets(&all).await.map_err(on_source)?;
+    let high = source.high_watermarks(&all).await.map_err(on_source)?;
+    let mut facts = BTreeMap::new();
+    for (q, chosen) in &request.scope.sources {
+        let of = |offsets: &BTreeMap<TopicPartition, i64>| {
+            SourceOffset(offsets.get(q).copied().unwrap_or_default())
+        };
+        let (committed, assumed) = position(q, chosen, request, of(&starts))?;
+        let source = SourceFacts {
+            committed,
+            metadata: chosen.committed.as_ref().map(|c| c.metadata.clone()).unwrap_or_default(),
+            assumed,
+            replicator_position: positions.get(q).map(|c| SourceOffset(c.offset)),
+            log_start: of(&starts),
+            last_stable: of(&stable),
+            high_watermark: of(&high).max(of(&stable)),
+            targets: chosen.targets.clone(),
+        };
+        facts.insert(q.clone(), source);
+    }
+    Ok(facts)
+}
+
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
+fn on_source(error: KafkaError) -> Fault {
+    Fault::kafka(Side::Source, &error)
+}
+
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
+fn on_target(error: KafkaError) -> Fault {
+    Fault::kafka(Side::Target, &error)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The committed offset, or what stands in for it (rule 16).
+fn position(
+    q: &TopicPartition,
+    chosen: &Chosen,
+    request: &Request<'_>,
+    log_start: SourceOffset,
+) -> Result<(SourceOffset, Option<&'static str>), Fault> {
+    match (&chosen.committed, request.uncommitted) {
+        (Some(committed), _) => Ok((SourceOffset(committed.offset), None)),
+        (None, UncommittedPartitions::Latest) => {
+            let at_confirmation = request.snapshot.last_stable(q).ok_or_else(|| {
+                let text = format!(
+                    "{q}: where it stood at the confirmation is not known, as it was added later; set \
+                     policies.uncommittedPartitions to Earliest or Skip"
+                );
+                Fault::new(Reason::UncommittedPartitions, text)
+            })?;
+            Ok((SourceOffset(at_confirmation), Some("Latest")))
+        }
+        (None, _) => Ok((log_start, Some("Earliest"))),
+    }
+}
+
+/// The header names as the log reader takes them.
+pub fn header_names(format: &OriginFormat) -> HeaderNames {
+    HeaderNames {
+        topic: format.topic.clone(),
+        partition: format.partition.clone(),
+        offset: format.offset.clone(),
+        pipeline: format.pipeline.clone(),
+    }
+}
+
+/// The header values as the rules take them: a null is no bytes.
+pub fn raw_origin(headers: &OriginHeaders<'_>) -> RawOrigin {
+    let bytes = |value: Option<Option<&[u8]>>| value.map(|bytes| bytes.unwrap_or_default().to_vec());
+    RawOrigin {
+        topic: bytes(headers.topic),
+        partition: bytes(headers.partition),
+        offset: bytes(headers.offset),
+        pipeline: bytes(headers.pipeline),
+    }
+}
+
+/// Whether a record is a copy of source offset `origin`, in whatever encoding.
+pub fn is_copy_of(
+    record: &LogRecord<'_>,
+    format: &OriginFormat,
+    q: &TopicPartition,
+    origin: SourceOffset,
+) -> bool {
+    use crate::mapping::origin::{Implied, Numbers, Origin, decode};
+    let raw = raw_origin(&record.origin());
+    let implied = Implied { topic: Some(q.topic.clone()), partition: Some(q.partition) };
+    [Numbers::Decimal, Numbers::BigEndian, Numbers::LittleEndian]
+        .into_iter()
+        .any(|numbers| decode(&raw, format, &implied, numbers) == Origin::Copy(q.clone(), origin))
+}
+
+fn key_digest(key: &[u8]) -> KeyDigest {
+    let digest = Sha256::digest(key);
+    let mut short = KeyDigest::default();
+    short.copy_from_slice(&digest[..16]);
+    short
+}

@@ -1,0 +1,272 @@
+//! Looks into many logs at once: a few records of each from a given offset on, one fetch round for all.
+//! Decides nothing.
+
+use std::{
+    collections::HashMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::ClientConfig;
+use tokio::sync::oneshot;
+
+use super::{
+    Cluster, ConnectionConfig, HeaderNames, KafkaError, LogRecord, Purpose, ScanRange, TopicPartition,
+    ffi::{Failure, Polled, ProbeConsumer, code},
+    handle,
+    patience::Patience,
+    scan_worker::Trouble,
+    signals::{Context, Signals},
+};
+
+/// The search as a whole; a round has its own deadline.
+const FOR_EVER: Duration = Duration::from_hours(1);
+/// Bytes that one look fetches of one partition. A broker answers for a partition whose next batch is larger
+/// only now and then, so the size grows where looks go unanswered.
+const FETCH_BYTES: [u32; 3] = [32 * 1024, 256 * 1024, 2 * 1024 * 1024];
+/// A round without any answer for so long is taken for one with batches larger than the fetch.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// The pause between two sweeps over the queues.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// A look failed.
+#[derive(Debug)]
+pub struct LookFailed(Failure);
+
+/// Looks into the logs of one cluster, on the thread that it was made for.
+pub struct Prober {
+    config: ConnectionConfig,
+    names: HeaderNames,
+    stall: Duration,
+    patience: Patience,
+    size: usize,
+    consumer: Option<Assigned>,
+}
+
+/// The consumer of the present fetch size.
+struct Assigned {
+    consumer: ProbeConsumer<Context>,
+    numbers: HashMap<TopicPartition, usize>,
+}
+
+/// A partition that a round still waits for.
+struct Pending {
+    /// Its place in the round.
+    index: usize,
+    /// Its number at the consumer.
+    number: usize,
+}
+
+impl Cluster {
+    /// Runs `work` with a [`Prober`], on a thread of its own. A look that brings nothing for `stall` fails.
+    /// Dropping the future ends the next look.
+    pub async fn probe<T, F>(&self, names: HeaderNames, stall: Duration, work: F) -> Result<T, KafkaError>
+    where
+        F: FnOnce(&mut Prober) -> Result<T, LookFailed> + Send + 'static,
+        T: Send + 'static,
+    {
+        let asked = self.asked("look into logs".to_owned());
+        let (patience, _gives_up_when_dropped) = Patience::until(asked.start + FOR_EVER);
+        let config = self.inner.config.clone();
+        let (answer, result) = oneshot::channel();
+        let run = move || {
+            let mut prober = Prober { config, names, stall, patience, size: 0, consumer: None };
+            let result = work(&mut prober);
+            let cause = prober.signals().and_then(Signals::cause);
+            // The answer before the consumer is closed, which takes 100 ms.
+            let _ = answer.send(result.map_err(|LookFailed(failure)| Trouble::Failed(failure, cause)));
+        };
+        let broken = |reason: String| Failure::Call { code: code::DESTROY, reason };
+        thread::Builder::new()
+            .name("kafka-probe".into())
+            .spawn(run)
+            .map_err(|error| asked.explain(broken(error.to_string()), None))?;
+        let result = result.await;
+        self.inner.touch();
+        match result {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Trouble::Refused(error))) => Err(error),
+            Ok(Err(Trouble::Failed(failure, cause))) => Err(asked.explain(failure, cause)),
+            Err(_) => Err(asked.explain(broken("the search's thread ended early".into()), None)),
+        }
+    }
+}
+
+impl Prober {
+    /// Looks into each log from `from` on and gives what one answer of the broker brings, in offset order,
+    /// as a `read_committed` consumer is given it, with the place of its range in `ranges`. Returns for each
+    /// range up to where everything was given: its `to` where the log holds no more before it.
+    ///
+    /// At least one record of each range is given, unless there is none. Where the log begins above `from`
+    /// by now, nothing is given and `from` is returned; it cannot be looked into again.
+    pub fn look(
+        &mut self,
+        ranges: &[ScanRange],
+        mut on: impl FnMut(usize, &LogRecord<'_>),
+    ) -> Result<Vec<i64>, LookFailed> {
+        let mut covered: Vec<Option<i64>> = vec![None; ranges.len()];
+        loop {
+            let assigned = self.aim(ranges, &covered).map_err(LookFailed)?;
+            let mut pending = assigned;
+            let answered = self.sweep(ranges, &mut covered, &mut pending, &mut on).map_err(LookFailed)?;
+            if answered {
+                return Ok(covered.into_iter().flatten().collect());
+            }
+            // Larger fetches for those that were not answered.
+            self.size += 1;
+            self.consumer = None;
+        }
+    }
+
+    fn signals(&self) -> Option<&Signals> {
+        self.consumer.as_ref().map(|c| &c.consumer.context().signals)
+    }
+
+    /// Has the open ranges fetched from their start.
+    fn aim(&mut self, ranges: &[ScanRange], covered: &[Option<i64>]) -> Result<Vec<Pending>, Failure> {
+        if self.consumer.is_none() {
+            let made = handle::consumer(&mut settings(&self.config, FETCH_BYTES[self.size]));
+            let consumer = made
+                .map_err(|error| Failure::Call { code: code::INVALID_ARGUMENT, reason: error.to_string() })?;
+            self.consumer =
+                Some(Assigned { consumer: ProbeConsumer::new(consumer)?, numbers: HashMap::new() });
+        }
+        let Some(Assigned { consumer, numbers }) = &mut self.consumer else { return Ok(Vec::new()) };
+        let (mut pending, mut known, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, range) in ranges.iter().enumerate().filter(|(index, _)| covered[*index].is_none()) {
+            let place = (&range.partition, range.from);
+            let number = if let Some(number) = numbers.get(&range.partition) {
+                known.push(place);
+                *number
+            } else {
+                let number = consumer.len() + new.len();
+                new.push(place);
+                numbers.insert(range.partition.clone(), number);
+                number
+            };
+            pending.push(Pending { index, number });
+        }
+        if !known.is_empty() {
+            consumer.seek(&known, self.stall)?;
+        }
+        if !new.is_empty() {
+            consumer.assign(&new)?;
+        }
+        Ok(pending)
+    }
+
+    /// Waits for an answer for each; false where the fetches seem too small.
+    fn sweep(
+        &mut self,
+        ranges: &[ScanRange],
+        covered: &mut [Option<i64>],
+        pending: &mut Vec<Pending>,
+        on: &mut impl FnMut(usize, &LogRecord<'_>),
+    ) -> Result<bool, Failure> {
+        let start = Instant::now();
+        let (mut moved, mut any) = (start, false);
+        let Some(Assigned { consumer, .. }) = &self.consumer else { return Ok(true) };
+        let signals = &consumer.context().signals;
+        loop {
+            let before = pending.len();
+            let mut failed = None;
+            pending.retain(|Pending { index, number }| {
+                if failed.is_some() {
+                    return true;
+                }
+                match take(consumer, *number, &ranges[*index], |record| {
+                    on(*index, &LogRecord::new(record, &self.names));
+                }) {
+                    Ok(done) => {
+                        covered[*index] = done;
+                        done.is_none()
+                    }
+                    Err(failure) => {
+                        failed = Some(failure);
+                        true
+                    }
+                }
+            });
+            if let Some(failure) = failed {
+                return Err(failure);
+            }
+            if pending.is_empty() {
+                signals.succeeded();
+                return Ok(true);
+            }
+            if pending.len() < before {
+                (moved, any) = (Instant::now(), true);
+            }
+            while let Some(event) = consumer.poll_client() {
+                match event {
+                    Polled::Client { code, reason } => signals.report(code, &reason),
+                    Polled::Log { level, facility, line } => signals.log(level, &facility, &line),
+                    _ => {}
+                }
+            }
+            self.patience.check()?;
+            if !any && signals.hopeless(start) {
+                return Err(Failure::Expired);
+            }
+            if any && moved.elapsed() > PATIENCE && self.size + 1 < FETCH_BYTES.len() {
+                return Ok(false);
+            }
+            if moved.elapsed() > self.stall {
+                return Err(Failure::Expired);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Takes what has come of one partition. The last record stays on the queue: an empty queue is fetched for.
+fn take(
+    consumer: &ProbeConsumer<Context>,
+    number: usize,
+    range: &ScanRange,
+    mut on: impl FnMut(&super::ffi::RecordEvent),
+) -> Result<Option<i64>, Failure> {
+    let mut covered = None;
+    while covered.is_none() || consumer.waiting(number) > 1 {
+        match consumer.poll(number, Duration::ZERO) {
+            None => break,
+            Some(Polled::Record(record)) => {
+                let offset = record.offset();
+                if offset < range.from {
+                    continue;
+                }
+                if offset >= range.to {
+                    return Ok(Some(range.to));
+                }
+                on(&record);
+                covered = Some(offset + 1);
+            }
+            Some(Polled::End { .. }) => return Ok(Some(range.to)),
+            Some(Polled::Partition { offset, code: error, reason, partition }) => match error {
+                code::AUTO_OFFSET_RESET | code::OFFSET_OUT_OF_RANGE => return Ok(Some(range.from)),
+                code::LOG_TRUNCATION => return Err(Failure::OutOfRange { partition, offset, reason }),
+                code::TRANSPORT | code::TIMED_OUT | code::RESOLVE | code::ALL_BROKERS_DOWN => {}
+                _ => return Err(Failure::Named { name: partition.to_string(), code: error, reason }),
+            },
+            Some(_) => {}
+        }
+    }
+    Ok(covered)
+}
+
+/// Settings for many small quick fetches.
+fn settings(config: &ConnectionConfig, fetch: u32) -> ClientConfig {
+    let mut settings = config.client_config(Purpose::Operator);
+    settings
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("fetch.queue.backoff.ms", "1")
+        .set("queued.min.messages", "1")
+        .set("fetch.wait.max.ms", "10")
+        .set("fetch.error.backoff.ms", "10")
+        .set("topic.metadata.propagation.max.ms", "5000")
+        .set("fetch.message.max.bytes", fetch.to_string());
+    settings
+}

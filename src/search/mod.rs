@@ -1,0 +1,239 @@
+//! Finds where committed offsets lie on target logs in a handful of rounds, without reading the logs. Pure:
+//! the logs are behind [`Log`].
+//!
+//! What comes out is a guess, as a log may cross a committed offset more than once: the mapping reads the log
+//! from there on and accepts it, or scans (`controller::app_migration::facts`).
+
+mod crossing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    TopicPartition,
+    mapping::{
+        SourceOffset, TargetOffset,
+        origin::{Implied, Numbers, Origin, OriginFormat, RawOrigin, decode},
+    },
+};
+use crossing::Crossing;
+
+pub use crossing::Copy;
+
+/// Offsets that a look is taken to bring until one has.
+const FIRST_BATCH: i64 = 64;
+/// Crossings that are looked for on one target partition; a log that merges more is scanned.
+const MAX_CROSSINGS: usize = 64;
+/// Steps beyond the logarithm of a log's length before its shape counts as unfit.
+const SPARE_STEPS: u32 = 16;
+
+/// Logs that can be looked into.
+pub trait Log {
+    /// What can go wrong.
+    type Error;
+
+    /// Looks into many logs at once. Each glimpse holds the records from its probe's offset on that come
+    /// with one answer: at least one, unless the log holds none before `to`.
+    fn look(&mut self, probes: &[Probe]) -> Result<Vec<Glimpse>, Self::Error>;
+}
+
+/// A look into one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Which log.
+    pub target: TopicPartition,
+    /// The first offset of interest.
+    pub from: TargetOffset,
+    /// The first one of no interest.
+    pub to: TargetOffset,
+}
+
+/// What a look brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The records from the probe's `from` to `covered_to`, in ascending order.
+    pub records: Vec<(TargetOffset, RawOrigin)>,
+    /// Everything below it, from the probe's `from` on, is in `records`.
+    pub covered_to: TargetOffset,
+}
+
+/// A target partition to be searched.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The log start.
+    pub start: TargetOffset,
+    /// The end: nothing at or behind it is looked at.
+    pub end: TargetOffset,
+    /// What the route implies where a header is not written.
+    pub implied: Implied,
+    /// The source partitions that it can hold copies of, each with its committed offset.
+    pub committed: BTreeMap<TopicPartition, SourceOffset>,
+}
+
+/// What was found on one target partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// The last copy below the crossing and the first above it, by source partition.
+    pub around: BTreeMap<TopicPartition, (Option<Copy>, Option<Copy>)>,
+    /// Looks into this log.
+    pub probes: u32,
+    /// Records that they brought.
+    pub records: u64,
+}
+
+impl Guess {
+    /// Where the group would resume, were the guess right; none where no copy is at or above the committed
+    /// offsets.
+    pub fn position(&self) -> Option<TargetOffset> {
+        self.around.values().filter_map(|(_, above)| above.map(|(offset, _)| offset)).min()
+    }
+
+    /// The last copy directly below the crossings: reading from there on shows both sides of all of them.
+    /// None where a source partition has copies above its committed offset only.
+    pub fn last_below(&self) -> Option<TargetOffset> {
+        let mut lowest = TargetOffset(i64::MAX);
+        for (below, above) in self.around.values() {
+            match (below, above) {
+                (Some((offset, _)), _) => lowest = lowest.min(*offset),
+                (None, Some(_)) => return None,
+                (None, None) => {}
+            }
+        }
+        (lowest.0 < i64::MAX).then_some(lowest)
+    }
+}
+
+/// The search's answer.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By target partition; absent where the log's shape forbids the search.
+    pub guesses: BTreeMap<TopicPartition, Guess>,
+    /// Why some are absent.
+    pub unfit: BTreeMap<TopicPartition, &'static str>,
+    /// Rounds of looks.
+    pub rounds: u32,
+}
+
+/// Searches all of `wanted` together, a look into each unfinished log per round.
+pub fn search<L: Log>(
+    log: &mut L,
+    format: &OriginFormat,
+    wanted: &BTreeMap<TopicPartition, Wanted>,
+) -> Result<Found, L::Error> {
+    let mut found = Found::default();
+    let mut searches: Vec<Search<'_>> =
+        wanted.iter().map(|(t, wanted)| Search::new(t, wanted, format)).collect();
+    loop {
+        let open: Vec<(usize, Probe)> =
+            searches.iter_mut().enumerate().filter_map(|(n, s)| Some((n, s.probe()?))).collect();
+        if open.is_empty() {
+            break;
+        }
+        let (numbers, probes): (Vec<usize>, Vec<Probe>) = open.into_iter().unzip();
+        for ((number, probe), glimpse) in numbers.into_iter().zip(&probes).zip(log.look(&probes)?) {
+            searches[number].take(probe, &glimpse);
+        }
+        found.rounds += 1;
+    }
+    for search in searches {
+        match search.unfit {
+            Some(why) => drop(found.unfit.insert(search.target.clone(), why)),
+            None => drop(found.guesses.insert(search.target.clone(), search.guess())),
+        }
+    }
+    Ok(found)
+}
+
+/// The search on one target partition: all its source partitions share every look.
+struct Search<'a> {
+    target: &'a TopicPartition,
+    wanted: &'a Wanted,
+    format: &'a OriginFormat,
+    numbers: Option<Numbers>,
+    crossings: BTreeMap<&'a TopicPartition, Crossing>,
+    batch: i64,
+    probes: u32,
+    records: u64,
+    unfit: Option<&'static str>,
+}
+
+impl<'a> Search<'a> {
+    fn new(target: &'a TopicPartition, wanted: &'a Wanted, format: &'a OriginFormat) -> Self {
+        let crossing =
+            |(q, c): (&'a TopicPartition, &SourceOffset)| (q, Crossing::new(*c, wanted.start, wanted.end));
+        Self {
+            target,
+            wanted,
+            format,
+            numbers: Numbers::fixed(format.encoding),
+            crossings: wanted.committed.iter().map(crossing).collect(),
+            batch: FIRST_BATCH,
+            probes: 0,
+            records: 0,
+            unfit: (wanted.committed.len() > MAX_CROSSINGS)
+                .then_some("many source partitions are merged into it"),
+        }
+    }
+
+    /// The next look, if one is needed.
+    fn probe(&mut self) -> Option<Probe> {
+        if self.unfit.is_some() {
+            return None;
+        }
+        let crossing = self.crossings.values_mut().find(|c| !c.is_found())?;
+        let length = (self.wanted.end.0 - self.wanted.start.0).max(1);
+        if crossing.steps() > length.ilog2() + SPARE_STEPS {
+            self.unfit = Some("its copies lie too far apart");
+            return None;
+        }
+        self.probes += 1;
+        let from = crossing.next(self.batch);
+        Some(Probe { target: self.target.clone(), from, to: self.wanted.end })
+    }
+
+    fn take(&mut self, probe: &Probe, glimpse: &Glimpse) {
+        self.records += glimpse.records.len() as u64;
+        if glimpse.covered_to <= probe.from {
+            self.unfit = Some("retention took records while it was searched");
+            return;
+        }
+        if glimpse.covered_to < self.wanted.end {
+            self.batch = (glimpse.covered_to.0 - probe.from.0).max(self.batch / 2);
+        }
+        let mut samples = glimpse.records.iter().filter_map(|(_, raw)| raw.offset.as_deref()).peekable();
+        if self.numbers.is_none() && samples.peek().is_some() {
+            self.numbers = Numbers::decide(samples);
+            if self.numbers.is_none() {
+                self.unfit = Some("the encoding of its origin headers is not told by a few records");
+                return;
+            }
+        }
+        // Without any sample there is nothing to be decoded either.
+        let numbers = self.numbers.unwrap_or(Numbers::Decimal);
+        let mut copies: BTreeMap<&TopicPartition, Vec<Copy>> = BTreeMap::new();
+        for (offset, raw) in &glimpse.records {
+            match decode(raw, self.format, &self.wanted.implied, numbers) {
+                Origin::Copy(q, origin) => {
+                    if let Some((q, _)) = self.wanted.committed.get_key_value(&q) {
+                        copies.entry(q).or_default().push((*offset, origin));
+                    }
+                }
+                Origin::Undecodable(_) => {
+                    self.unfit = Some("it holds origins that cannot be decoded");
+                    return;
+                }
+                Origin::Native => {}
+            }
+        }
+        for (q, crossing) in &mut self.crossings {
+            let copies = copies.remove(*q).unwrap_or_default();
+            crossing.take(probe.from, glimpse.covered_to, copies.into_iter());
+        }
+    }
+
+    fn guess(self) -> Guess {
+        let around = self.crossings.into_iter().map(|(q, c)| (q.clone(), (c.below(), c.above()))).collect();
+        Guess { around, probes: self.probes, records: self.records }
+    }
+}
