@@ -155,8 +155,21 @@ impl Context {
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// The target cluster of a replicator, and its id, which is noted.
+    pub async fn target(
+        &self,
+        namespace: &str,
+        replicator: &str,
+        spec: &ClusterSpec,
+    ) -> Result<(Cluster, String), Fault> {
+        let target = self.cluster(namespace, Side::Target, spec).await?;
+        let id = target.current_id().await.map_err(|e| Fault::kafka(Side::Target, &e))?;
+        self.note_target(namespace, replicator, &id);
+        Ok((target, id))
+    }
+
     /// Notes which target cluster a replicator leads to.
-    pub fn note_target(&self, namespace: &str, replicator: &str, cluster_id: &str) {
+    fn note_target(&self, namespace: &str, replicator: &str, cluster_id: &str) {
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.insert((namespace.to_owned(), replicator.to_owned()), cluster_id.to_owned());
     }

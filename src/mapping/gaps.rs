@@ -48,7 +48,8 @@ impl Judge<'_, '_> {
     fn undecided(&self, judgement: &mut Judgement) -> Result<(), Question> {
         let SourceFacts { committed: c, log_start, last_stable, .. } = *self.facts;
         judgement.undecided = self.source_has_any(c.max(log_start), last_stable.max(c))?;
-        if judgement.undecided && self.all.policies.gap == GapPolicy::Fail {
+        // What is still to come below c is waited for first.
+        if judgement.undecided && self.all.policies.gap == GapPolicy::Fail && judgement.findings.is_empty() {
             judgement.findings.push(self.nothing_unread_yet());
         }
         let lost = self.origins().holes_within(c.0, log_start.0);
@@ -82,7 +83,7 @@ impl Judge<'_, '_> {
         // What the replicator has passed should be there too, unless an open transaction hides it.
         let seen_to = max.next();
         let passed = self.replicator_position().map(|r| r.min(self.facts.last_stable));
-        let to = passed.map_or(seen_to, |r| r.max(seen_to));
+        let to = passed.map_or(seen_to, |r| r.max(seen_to)).min(self.facts.last_stable.max(from));
         let holes = self.origins().holes_within(from.0, to.0);
         let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
             return Ok(());
@@ -112,8 +113,12 @@ impl Judge<'_, '_> {
 
     /// Rule 12 on a compacted target.
     fn superseded(&self, missing: &[(i64, i64)]) -> u64 {
-        let views: Vec<&Seen> =
-            self.views.iter().filter(|v| v.facts.compacted).filter_map(|v| v.seen).collect();
+        let views: Vec<&Seen> = self
+            .views
+            .iter()
+            .filter(|v| v.facts.is_compacted() && v.former.is_none())
+            .filter_map(|v| v.seen)
+            .collect();
         if views.is_empty() {
             return 0;
         }

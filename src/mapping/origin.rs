@@ -98,7 +98,8 @@ impl Numbers {
             let plausible = |n: &i64| (0..PLAUSIBLE_OFFSET).contains(n);
             let (be, le) = (
                 Self::BigEndian.read(bytes).filter(plausible),
-                Self::LittleEndian.read(bytes).filter(plausible),
+                // Nobody writes four of them.
+                Self::LittleEndian.read(bytes).filter(|n| bytes.len() == 8 && plausible(n)),
             );
             big += u32::from(be.is_some());
             little += u32::from(le.is_some());
@@ -289,6 +290,8 @@ mod tests {
         assert_eq!(Numbers::decide([[0; 8].as_slice(), b"junk!"]), Some(Numbers::BigEndian));
         // Plausible in both orders, and not alike.
         assert_eq!(Numbers::decide([[0, 0, 1, 0, 0, 0, 0, 0].as_slice()]), None);
+        // Four bytes are big-endian.
+        assert_eq!(Numbers::decide([5_i32.to_be_bytes().as_slice()]), Some(Numbers::BigEndian));
         // A mixture is refused rather than guessed at.
         assert_eq!(Numbers::decide([b"17".as_slice(), &17_i64.to_be_bytes()]), None);
     }

@@ -110,6 +110,9 @@ pub struct TargetPlan {
     pub records_read: u64,
     /// The source partitions that it holds copies of.
     pub sources: Vec<SourceCertificate>,
+    /// The group stood at the position already when the commit was announced: that says nothing of the commit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub there_before: bool,
     /// The existing offset that the policy `Forward` left ahead of the position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<TargetOffset>,

@@ -7,6 +7,10 @@ use crate::api::v1alpha1::{Replication, TargetPartitioning, TargetTopic, TopicPa
 /// Longest topic name that Kafka accepts, in characters.
 const MAX_TOPIC_LENGTH: usize = 249;
 
+/// Topics of Kafka's own: a wide pattern is not meant for them.
+const INTERNAL: &[&str] =
+    &["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+
 /// The routes of a replicator, compiled. The first that matches a topic wins.
 #[derive(Clone, Debug)]
 pub struct Routes {
@@ -79,9 +83,11 @@ impl Routes {
         Some(Route { topic, partitioning: target.partition })
     }
 
-    /// All of `source_topics` that a route covers, by source topic.
+    /// All of `source_topics` that a route covers, by source topic; Kafka's own are left out.
     pub fn resolve<'a>(&self, source_topics: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Route> {
-        source_topics.into_iter().filter_map(|topic| Some((topic.to_owned(), self.route(topic)?))).collect()
+        let own = |topic: &&str| !INTERNAL.contains(topic);
+        let routed = |topic: &str| Some((topic.to_owned(), self.route(topic)?));
+        source_topics.into_iter().filter(own).filter_map(routed).collect()
     }
 }
 

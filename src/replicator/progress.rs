@@ -33,12 +33,13 @@ impl Progress {
             return;
         }
         let partitions: Vec<TopicPartition> = positions.keys().cloned().collect();
-        // In offsets: markers and holes count until they are passed.
-        let lag = source.last_stable_offsets(&partitions).await.ok().map(|ends| {
+        // In offsets: markers and holes count until they are passed. Unknown while a partition has no position.
+        let lag = source.last_stable_offsets(&partitions).await.ok().and_then(|ends| {
             let behind = |(at, end): (&TopicPartition, &i64)| {
-                positions.get(at).copied().flatten().map_or(0, |position| (end - position).max(0))
+                let position = positions.get(at).copied().flatten();
+                if *end == 0 { Some(0) } else { Some((end - position?).max(0)) }
             };
-            ends.iter().map(behind).sum::<i64>()
+            ends.iter().map(behind).sum::<Option<i64>>()
         });
         let idle = !copied && lag == Some(0);
         if idle && self.was_idle {

@@ -1,7 +1,7 @@
 //! Target topics: creates missing ones as planned, and looks at what those that are there can take. Writes to
 //! the target only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ReplicateError,
@@ -33,17 +33,25 @@ pub async fn create(
     on_target: &BTreeMap<String, u32>,
     missing: &[String],
 ) -> Result<Vec<String>, ReplicateError> {
-    let configs = match TopicAdmin::open(&settings.source)?.configs(missing).await {
-        Ok(configs) => configs,
-        Err(error @ KafkaError::Authorization { .. }) => {
-            let way_out = "allow DescribeConfigs on the source topics, or create the target topics yourself";
-            return Ok(vec![format!("missing on the target and not created: {error}; {way_out}")]);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let configs = TopicAdmin::open(&settings.source)?.configs(missing).await?;
     let target = TopicAdmin::open(&settings.target)?;
     let mut failed = Vec::new();
+    // With the target's defaults (7 days of retention, say) old copies would be deleted.
+    let unknown: BTreeSet<&String> = missing
+        .iter()
+        .filter(|topic| !configs.contains_key(*topic))
+        .filter_map(|topic| Some(&routed.get(topic)?.topic))
+        .collect();
+    for topic in &unknown {
+        failed.push(format!(
+            "{topic} is missing on the target and not created, as the configuration of its source is not shown; allow \
+             DescribeConfigs on the source topics, or create it yourself"
+        ));
+    }
     for (spec, notes) in creation::plan(routed, on_source, on_target, &configs, settings.keep_timestamps) {
+        if unknown.contains(&spec.name) {
+            continue;
+        }
         for note in notes {
             tracing::warn!(topic = spec.name, "{note}");
         }

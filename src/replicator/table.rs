@@ -8,10 +8,6 @@ use crate::{
     mapping::{Route, Routes},
 };
 
-/// Topics of Kafka's own: a wide pattern is not meant for them.
-const INTERNAL: &[&str] =
-    &["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
-
 /// How one source topic is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copying {
@@ -51,10 +47,9 @@ pub struct Table {
     pub batch_limit: Option<u64>,
 }
 
-/// The source topics that `routes` cover, but for Kafka's own.
+/// The source topics that `routes` cover.
 pub fn routed(routes: &Routes, source: &BTreeMap<String, u32>) -> BTreeMap<String, Route> {
-    let topics = source.keys().map(String::as_str).filter(|topic| !INTERNAL.contains(topic));
-    routes.resolve(topics)
+    routes.resolve(source.keys().map(String::as_str))
 }
 
 /// A source topic and its target, where a copy would be copied again on one and the same cluster.

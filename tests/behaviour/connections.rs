@@ -5,8 +5,8 @@ use std::fs;
 use appmigration::api::v1alpha1::ClusterSpec;
 
 use crate::harness::{
-    Case, K2KReplicatorSpec, Reason, Side, Topic, specs,
-    stack::var,
+    Case, K2KReplicatorSpec, Reason, Replicate, Side, Topic, specs,
+    stack::{DEADLINE, var},
     v1alpha1::SaslMechanism,
     wire::{self, Operation, Resource},
 };
@@ -131,6 +131,34 @@ fn a_user_without_rights_on_the_target() {
     app.waits(Reason::AuthorizationFailed, &[&case.group]);
     wire::allow(&target, "nobody", Resource::Group, &case.namespace, Operation::Read);
     app.completes_exactly();
+}
+
+#[test]
+fn the_replicator_makes_no_topic_after_a_configuration_that_it_may_not_see() {
+    let case = Case::new("noconfigs");
+    let orders = case.source_topic("orders", 1, &[("retention.ms", "-1")]);
+    orders.fill(0, 10);
+    let secrets = secrets(&case, "nobody");
+    let source = Side::Source.bootstrap();
+    wire::allow(&source, "nobody", Resource::Topic, &case.namespace, Operation::Read);
+    wire::allow(&source, "nobody", Resource::Group, &case.namespace, Operation::Read);
+    let replicator = case.replicator(|spec| {
+        set_source(spec, specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512));
+        spec.source.as_mut().unwrap().consumer_group = Some(format!("{}-k2k", case.namespace));
+    });
+    let replicate = Replicate::start(&case.namespace, &replicator, &secrets);
+    let wait = |what: &str, until: &dyn Fn() -> bool| {
+        let start = std::time::Instant::now();
+        while !until() {
+            assert!(start.elapsed() < DEADLINE, "{what}\n{}", replicate.log());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    wait("the right that is missing is named", &|| replicate.log().contains("DescribeConfigs"));
+    assert!(!Side::Target.has_topic(&orders.name));
+    wire::allow(&source, "nobody", Resource::Topic, &case.namespace, Operation::DescribeConfigs);
+    wait("the topic is made", &|| Side::Target.has_topic(&orders.name));
+    assert_eq!(Side::Target.topic_config(&orders.name, "retention.ms").as_deref(), Some("-1"));
 }
 
 #[test]

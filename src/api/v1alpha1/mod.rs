@@ -32,6 +32,9 @@ pub const GROUP: &str = "k2k.dev";
 /// Annotation: a new value makes the operator look at a stalled object again at once.
 pub const RETRY_ANNOTATION: &str = "k2k.dev/retry";
 
+/// Annotation of a plan's ConfigMap: the hash of the plan, once it was committed and read back.
+pub const COMMITTED_ANNOTATION: &str = "k2k.dev/committed";
+
 /// Annotation: holds the object's uid where moving a group on the target backwards is intended.
 pub const ALLOW_REWIND_ANNOTATION: &str = "k2k.dev/allow-rewind";
 

@@ -16,7 +16,7 @@ use kube::{
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::AppMigrationStatus,
+    api::v1alpha1::COMMITTED_ANNOTATION,
     crash_point,
     kafka::{CommitOffset, KafkaError},
     mapping::{Plan, plan::TargetPlan},
@@ -43,12 +43,8 @@ pub async fn act(what: Act, rungs: &Rungs, live: &mut Live, context: &Context) -
     match what {
         Act::Latch => {
             let now = Timestamp::now();
-            let latch = |status: &mut AppMigrationStatus| status.stop_confirmed_at = Some(Time(now));
-            // A status without conditions reads as one that is done.
-            if live.object.status.is_none() {
-                return report::write_with(live, context, rungs, latch).await;
-            }
-            report::write(live, context, latch).await
+            report::write_with(live, context, rungs, |status| status.stop_confirmed_at = Some(Time(now)))
+                .await
         }
         Act::StoreSnapshot => store_snapshot(live, context).await,
         Act::StorePlan => store_plan(rungs, live, context).await,
@@ -100,13 +96,19 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     let Some(mut plan) = live.seen.stored_plan().cloned() else {
         return Ok(());
     };
-    let existing = live.seen.target.as_ref().map(|t| t.committed.clone()).unwrap_or_default();
-    let kept = Existing::judge(&live.object, &plan, &existing).kept;
+    let Some(target) = &live.seen.target else {
+        return Ok(());
+    };
+    let existing = target.committed.clone();
+    let kept = Existing::judge(&live.object, &plan, target).kept;
     let was = plan.clone();
     for t in &mut plan.targets {
         t.kept = kept.get(&t.target()).copied();
     }
     if plan.commit_begun_at.is_none() {
+        for t in &mut plan.targets {
+            t.there_before = existing.get(&t.target()).is_some_and(|c| c.offset == t.position.0);
+        }
         plan.commit_begun_at = Some(Timestamp::now().to_string());
     }
     if plan != was {
@@ -194,11 +196,14 @@ async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
     for t in &plan.targets {
         let target = t.target();
         let found = there.get(&target).map(|c| c.offset);
-        if found == Some(t.final_offset().0) {
+        let metadata = there.get(&target).map(|c| c.metadata.as_slice());
+        let as_planned = t.kept.is_some() || metadata == Some(&t.metadata);
+        if found == Some(t.final_offset().0) && as_planned {
             outcome.committed.push(target);
         } else if !outcome.refused.iter().chain(&outcome.failed).any(|(failed, _)| *failed == target) {
             let found = found.map_or("none".to_owned(), |o| o.to_string());
-            let why = format!("offset {} was committed, {found} was read back", t.final_offset());
+            let other = if as_planned { "" } else { " with other metadata" };
+            let why = format!("offset {} was committed, {found} was read back{other}", t.final_offset());
             outcome.failed.push((target, why));
         }
     }
@@ -275,7 +280,11 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
 /// Makes the committed plan immutable, the index last: from then on it stands for a commit that was read back,
 /// whatever the application does with the offsets.
 async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
-    let parts = live.seen.own_journal().map(|j| j.parts.clone()).unwrap_or_default();
+    let Some(journal) = live.seen.own_journal() else {
+        return Ok(());
+    };
+    let hash = journal.plan.as_ref().map(Plan::hash).unwrap_or_default();
+    let parts = journal.parts.clone();
     let api: Api<ConfigMap> =
         Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     for name in parts.into_iter().chain([journal::name(&live.object)]) {
@@ -284,6 +293,7 @@ async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
         };
         if found.immutable != Some(true) {
             found.immutable = Some(true);
+            found.annotations_mut().insert(COMMITTED_ANNOTATION.to_owned(), hash.clone());
             within_deadline(api.replace(&name, &PostParams::default(), &found)).await?;
         }
     }

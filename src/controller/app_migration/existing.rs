@@ -11,6 +11,8 @@ use crate::{
     mapping::{Plan, TargetOffset, plan::TargetPlan},
 };
 
+use super::seen::Target;
+
 /// Existing offsets that are listed in a message.
 const LISTED: usize = 10;
 
@@ -29,18 +31,14 @@ pub struct Existing {
 
 impl Existing {
     /// Judges the group's offsets on the target.
-    pub fn judge(
-        object: &AppMigration,
-        plan: &Plan,
-        committed: &BTreeMap<TopicPartition, Committed>,
-    ) -> Self {
+    pub fn judge(object: &AppMigration, plan: &Plan, group: &Target) -> Self {
         let policy = object.spec.policies.existing_target_offsets;
         let uid = object.uid().unwrap_or_default();
         let may_rewind = object.annotations().get(ALLOW_REWIND_ANNOTATION) == Some(&uid);
         let mut judged = Self { policy, uid, ..Self::default() };
         for t in &plan.targets {
             let target = t.target();
-            let Some(existing) = committed.get(&target).map(|c| c.offset) else {
+            let Some(existing) = group.committed.get(&target).map(|c| c.offset) else {
                 continue;
             };
             // Equal offsets are as good as our own: a second run after a crash is harmless.
@@ -49,6 +47,12 @@ impl Existing {
             }
             let ahead = existing > t.position.0;
             match policy {
+                // Not even Forward leaves a group where no record is.
+                ExistingTargetOffsets::Forward
+                    if group.ends.get(&target).is_some_and(|end| existing > *end) =>
+                {
+                    judged.conflicts.push((target, existing, t.position));
+                }
                 ExistingTargetOffsets::Forward if ahead => {
                     judged.kept.insert(target, TargetOffset(existing));
                 }
@@ -76,15 +80,22 @@ impl Existing {
             .collect();
         let more = self.conflicts.len().saturating_sub(LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let way_out = if self.policy == ExistingTargetOffsets::Overwrite {
-            format!(
+        let way_out = match self.policy {
+            ExistingTargetOffsets::Overwrite => format!(
                 "Overwrite would move the group back; annotate the object with {ALLOW_REWIND_ANNOTATION}={} if that \
                  is meant",
                 self.uid
-            )
-        } else {
-            "set policies.existingTargetOffsets to Forward or Overwrite, or delete the group's offsets on the target"
-                .to_owned()
+            ),
+            ExistingTargetOffsets::Forward => {
+                "that lies beyond the end of the log, where Forward cannot leave it; delete the group's offsets on \
+                 the target"
+                    .to_owned()
+            }
+            ExistingTargetOffsets::Fail => {
+                "set policies.existingTargetOffsets to Forward or Overwrite, or delete the group's offsets on the \
+                 target"
+                    .to_owned()
+            }
         };
         Some(format!("the target group has offsets already: {}{more}; {way_out}", listed.join(", ")))
     }
@@ -94,10 +105,12 @@ impl Existing {
 /// Announced alone it may have died with the operator, or have been refused, before anything was committed.
 ///
 /// Only the planned offset itself shows it. One ahead of it may be that of an application that was started too
-/// early, with `auto.offset.reset=latest`: it tells nothing of what lies between.
+/// early, with `auto.offset.reset=latest`: it tells nothing of what lies between. Nor does one that was there
+/// when the commit was announced.
 pub fn begun(plan: &Plan, committed: &BTreeMap<TopicPartition, Committed>) -> bool {
     let arrived = |t: &TargetPlan| committed.get(&t.target()).is_some_and(|c| c.offset == t.position.0);
-    plan.commit_begun_at.is_some() && plan.targets.iter().filter(|t| t.kept.is_none()).any(arrived)
+    plan.commit_begun_at.is_some()
+        && plan.targets.iter().filter(|t| t.kept.is_none() && !t.there_before).any(arrived)
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ pub fn target_plan(topic: &str, partition: i32, position: i64) -> TargetPlan {
             proven_by: ProvenBy::Witness,
             verified: "Scan".to_owned(),
         }],
+        there_before: false,
         kept: None,
     }
 }
@@ -156,7 +157,7 @@ pub fn snapshot(object: &AppMigration) -> Snapshot {
 
 /// The group on the target, without members, with these offsets of `orders`.
 pub fn target(offsets: &[(i32, i64)]) -> Target {
-    Target { active: None, committed: committed("orders", offsets) }
+    Target { committed: committed("orders", offsets), ..Target::default() }
 }
 
 /// Seen so far: the replicator, a journal with the snapshot and `stored`, both clusters, and no rival.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{AppMigration, AppMigrationSpec, TopicSelection},
+    api::v1alpha1::{AppMigration, AppMigrationSpec, COMMITTED_ANNOTATION, TopicSelection},
     kafka::Committed,
     mapping::Plan,
 };
@@ -160,7 +160,7 @@ pub struct Journal {
     pub plan: Option<Plan>,
     /// The further ConfigMaps that the first one lists.
     pub parts: BTreeSet<String>,
-    /// The first one is immutable: the plan was committed and read back.
+    /// The plan was committed and read back: the first one is immutable and says so.
     pub sealed: bool,
 }
 
@@ -317,7 +317,11 @@ pub fn decode(first: &ConfigMap, parts: &[ConfigMap]) -> Result<Journal, Journal
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|e| unreadable(PLAN_FILE, &e))?),
         None => None,
     };
-    Ok(Journal { snapshot, plan, parts: part_names(first)?, sealed: first.immutable == Some(true) })
+    let hash = plan.as_ref().map(Plan::hash);
+    // Anybody may make a ConfigMap immutable; the hash is written with it after the offsets were read back.
+    let sealed =
+        first.immutable == Some(true) && first.annotations().get(COMMITTED_ANNOTATION) == hash.as_ref();
+    Ok(Journal { snapshot, plan, parts: part_names(first)?, sealed })
 }
 
 /// The name of the journal's first ConfigMap.

@@ -60,6 +60,14 @@ impl Seen {
         self.own_journal()?.plan.as_ref()
     }
 
+    /// The plan in hand: computed just now, else the stored one.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.mapping {
+            Some(Mapping::Mapped(plan)) => Some(plan),
+            _ => self.stored_plan(),
+        }
+    }
+
     /// The journal, where it is ours.
     pub fn own_journal(&self) -> Option<&Journal> {
         match self.journal.as_ref()? {
@@ -148,12 +156,14 @@ pub enum Mapping {
 }
 
 /// The group on the target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Target {
     /// That it has members, and which.
     pub active: Option<String>,
     /// Its committed offsets.
     pub committed: BTreeMap<TopicPartition, Committed>,
+    /// Where the logs end that the plan names and that it has an offset on.
+    pub ends: BTreeMap<TopicPartition, i64>,
 }
 
 /// How the commit went.

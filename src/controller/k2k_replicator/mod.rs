@@ -52,11 +52,12 @@ pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Res
 async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
     let replicator = Replicator::new(object).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
     let namespace = object.namespace().unwrap_or_default();
+    // The target first, as others want to know which it is; the source has the first word all the same.
+    let target = context.target(&namespace, &replicator.name, &replicator.target).await;
     let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
-    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
+    let (target, _) = target?;
     let on_source = |error| Fault::kafka(Side::Source, &error);
     let on_target = |error| Fault::kafka(Side::Target, &error);
-    context.note_target(&namespace, &replicator.name, &target.current_id().await.map_err(on_target)?);
     // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
     let named = literal_topics(object);
     source.describe_topics(&named).await.map_err(on_source)?;

@@ -97,7 +97,7 @@ fn rule_06_a_replay_released_counts_what_is_to_come() {
 fn rule_08_open_transaction() {
     let mut world = World::plain(10, 6);
     world.open_from = Some(4);
-    assert_eq!(blocked(&world), [Reason::OpenTransaction, Reason::OpenTransaction]);
+    assert_eq!(blocked(&world), [Reason::OpenTransaction]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, Headers, Message, OwnedHeaders},
@@ -101,6 +101,19 @@ impl Side {
         self.wait_for_partitions(name, partitions);
         // The producer would learn of them only after minutes.
         self.producer().client().fetch_metadata(Some(name), TIMEOUT).unwrap();
+    }
+
+    pub fn has_topic(self, name: &str) -> bool {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        let metadata = consumer.fetch_metadata(None, TIMEOUT).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name)
+    }
+
+    pub fn topic_config(self, name: &str, key: &str) -> Option<String> {
+        let resource = [ResourceSpecifier::Topic(name)];
+        let answers = block_on(self.admin().describe_configs(&resource, &AdminOptions::new())).unwrap();
+        let entries = answers.into_iter().next()?.unwrap().entries;
+        entries.into_iter().find(|entry| entry.name == key)?.value
     }
 
     pub fn delete_topic(self, name: &str) {

@@ -30,4 +30,5 @@ pub use copies::Copies;
 pub use kafka::Side;
 pub use member::Member;
 pub use migration::Migration;
+pub use replicate::Replicate;
 pub use topic::Topic;

@@ -125,6 +125,7 @@ pub enum Resource {
 pub enum Operation {
     Read = 3,
     Describe = 8,
+    DescribeConfigs = 10,
 }
 
 /// Allows `user` one operation on everything that begins with `prefix`.

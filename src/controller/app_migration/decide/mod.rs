@@ -7,8 +7,8 @@
 //! |---|---|
 //! | finished, suspended, invalid | never; `suspend` is false; the spec is valid |
 //! | the confirmation | latched in status, whatever becomes of the field |
-//! | the replicator | there, `Ready`, writes what is needed |
-//! | the journal | our own ConfigMap, unaltered, for these very fields; sealed, it is the end |
+//! | the journal | our own ConfigMap, unaltered, for these very fields |
+//! | the replicator | there, `Ready`, writes what is needed; then a sealed journal is the end |
 //! | rivals | no other confirmed migration of the same target group goes first |
 //! | the stored plan's clusters | the ones that the plan was made for; a commit that has begun goes on below |
 //! | the source group | known, stable offsets, no members, still through the quiet period |
@@ -46,27 +46,31 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     if let Some(problem) = invalid(object) {
         return rest(rungs.because(Reason::InvalidSpec, problem), Next::Seldom);
     }
+    let Some(replicator) = &seen.replicator else {
+        return Step::Look(Look::Replicator);
+    };
+    let statement = match replicator {
+        Ok(replicator) => {
+            Statement::holds(Reason::Ready, format!("K2KReplicator {} is ready", replicator.name))
+        }
+        Err((reason, why)) => Statement::fails(*reason, why.clone()),
+    };
+    rungs.set(ConditionType::ReplicatorReady, statement);
     if status.stop_confirmed_at.is_none() && object.spec.stop_confirmed {
         return Step::Act(Act::Latch, rungs.with(ConditionType::StopConfirmed, confirmation(object, true)));
     }
     let confirmed = status.stop_confirmed_at.is_some();
     rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));
-    match &seen.replicator {
-        None => return Step::Look(Look::Replicator),
-        Some(Err((reason, why))) => {
-            rungs.set(ConditionType::ReplicatorReady, Statement::fails(*reason, why.clone()));
-            let next = Next::after(*reason);
-            return rest(rungs, next);
-        }
-        Some(Ok(replicator)) => {
-            let text = format!("K2KReplicator {} is ready", replicator.name);
-            rungs.set(ConditionType::ReplicatorReady, Statement::holds(Reason::Ready, text));
-        }
-    }
     if !confirmed {
-        return rest(rungs, Next::Seldom);
+        return unready(seen, &rungs).unwrap_or_else(|| rest(rungs, Next::Seldom));
     }
     journal(object, seen, rungs)
+}
+
+/// The replicator cannot be used now.
+fn unready(seen: &Seen, rungs: &Rungs) -> Option<Step> {
+    let Some(Err((reason, _))) = &seen.replicator else { return None };
+    Some(rest(rungs.clone(), Next::after(*reason)))
 }
 
 fn rest(rungs: Rungs, next: Next) -> Step {
@@ -134,6 +138,9 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             changed.join(", ")
         );
         return rest(rungs.because(Reason::SpecChangedAfterConfirmation, text), Next::Seldom);
+    }
+    if let Some(step) = unready(seen, &rungs) {
+        return step;
     }
     if let Some(plan) = journal.committed_plan() {
         return target::completed(plan, target::passed(rungs));

@@ -97,7 +97,7 @@ fn refused(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: &Rungs) -> Op
         let statement = Statement::fails(Reason::TargetGroupActive, active.clone());
         return Some(rest(rungs.clone().with(rung, statement), Next::BackOff));
     }
-    let existing = Existing::judge(object, plan, &target.committed);
+    let existing = Existing::judge(object, plan, target);
     let conflict = existing.conflict()?;
     let statement = Statement::fails(Reason::TargetOffsetsExist, conflict);
     Some(rest(rungs.clone().with(rung, statement), Next::Seldom))
@@ -132,7 +132,19 @@ fn commit(object: &AppMigration, seen: &Seen, plan: &Plan, rungs: Rungs) -> Step
 pub fn completed(plan: &Plan, rungs: Rungs) -> Step {
     let text = format!("offsets of {} target partitions were committed and read back", plan.targets.len());
     let mut rungs = rungs.with(ConditionType::OffsetsCommitted, Statement::holds(Reason::Committed, text));
-    let ready = format!("group {} can be started on the target cluster", plan.target_group);
+    let ahead: Vec<String> = plan
+        .targets
+        .iter()
+        .filter_map(|t| Some(format!("{} stays at {}, its position is {}", t.target(), t.kept?, t.position)))
+        .collect();
+    let mut ready = format!("group {} can be started on the target cluster", plan.target_group);
+    if let Some(first) = ahead.first() {
+        let text = format!(
+            "; left ahead by policies.existingTargetOffsets: Forward: {} partitions ({first})",
+            ahead.len()
+        );
+        ready.push_str(&text);
+    }
     rungs.ready = Some(Statement::holds(Reason::Completed, ready));
     rest(rungs, Next::Never)
 }

@@ -9,7 +9,8 @@ use crate::{
     mapping::TargetOffset,
 };
 
-use super::super::fixtures::{UID, announced, committed, migration, plan};
+use super::super::fixtures::{UID, announced, committed, migration, plan, target};
+use super::super::seen::Target;
 
 fn with_policy(policy: &str) -> AppMigration {
     migration(&json!({ "policies": { "existingTargetOffsets": policy } }))
@@ -20,7 +21,7 @@ fn at_0() -> TopicPartition {
 }
 
 fn judge(object: &AppMigration, offset: i64) -> Existing {
-    Existing::judge(object, &plan(), &committed("orders", &[(0, offset)]))
+    Existing::judge(object, &plan(), &target(&[(0, offset)]))
 }
 
 #[test]
@@ -80,8 +81,30 @@ fn the_annotation_changes_no_other_policy() {
 fn offsets_of_partitions_that_the_plan_does_not_name_are_none_of_its_business() {
     let object = with_policy("Fail");
     for there in [committed("orders", &[(7, 1)]), committed("other", &[(0, 1)]), committed("orders", &[])] {
-        assert_eq!(Existing::judge(&object, &plan(), &there).conflict(), None);
+        let group = Target { committed: there, ..Target::default() };
+        assert_eq!(Existing::judge(&object, &plan(), &group).conflict(), None);
     }
+}
+
+#[test]
+fn forward_leaves_no_offset_beyond_the_end() {
+    let mut group = target(&[(0, 9)]);
+    let judged = |group: &Target| Existing::judge(&with_policy("Forward"), &plan(), group);
+    group.ends = [(at_0(), 9)].into();
+    assert_eq!(judged(&group).conflict(), None);
+    group.ends = [(at_0(), 8)].into();
+    assert!(judged(&group).kept.is_empty());
+    let text = judged(&group).conflict().unwrap();
+    assert!(text.contains("orders-0 has 9, the plan 4") && text.contains("beyond the end"), "{text}");
+}
+
+#[test]
+fn what_stood_at_the_position_before_says_nothing_of_the_commit() {
+    let mut plan = announced();
+    let there = committed("orders", &[(0, plan.targets[0].position.0)]);
+    assert!(begun(&plan, &there));
+    plan.targets[0].there_before = true;
+    assert!(!begun(&plan, &there));
 }
 
 #[test]
@@ -90,7 +113,7 @@ fn ten_conflicts_are_listed_and_the_rest_counted() {
     let targets = (0..13).map(|n| super::super::fixtures::target_plan("orders", n, 4));
     plan.targets = targets.collect();
     let there: Vec<(i32, i64)> = (0..13).map(|n| (n, 9)).collect();
-    let judged = Existing::judge(&with_policy("Fail"), &plan, &committed("orders", &there));
+    let judged = Existing::judge(&with_policy("Fail"), &plan, &target(&there));
     let text = judged.conflict().unwrap();
     assert!(text.contains("orders-9 has 9, the plan 4 and 3 more"), "{text}");
     assert!(!text.contains("orders-10"), "{text}");

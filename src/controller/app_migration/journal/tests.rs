@@ -225,6 +225,11 @@ fn a_plan_is_committed_where_its_announcement_was_sealed() {
         let open = read(&maps).unwrap();
         assert_eq!(open.committed_plan(), None);
         maps[0].immutable = Some(true);
+        // Immutable alone it can be made by anybody.
+        assert_eq!(read(&maps).unwrap().committed_plan(), None);
+        let hash = journal.plan.as_ref().unwrap().hash();
+        let annotation = (crate::api::v1alpha1::COMMITTED_ANNOTATION.to_owned(), hash);
+        maps[0].metadata.annotations = Some(BTreeMap::from([annotation]));
         read(&maps).unwrap().committed_plan().is_some()
     };
     assert!(sealed(announced()));

@@ -8,6 +8,7 @@ use crate::{
     TopicPartition,
     api::v1alpha1::Reason,
     kafka::{Committed, GroupDescription, GroupMember, KafkaError},
+    mapping::plan::TargetPlan,
 };
 
 use super::super::{
@@ -33,14 +34,21 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     if group.is_active() {
         let visible = clusters.source.topics().await.map_err(on_source)?;
         let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
-        let hidden: BTreeSet<String> = assigned.filter(|topic| !visible.contains_key(topic)).collect();
+        let takes = |topic: &String| Selection::new(&live.object.spec).is_ok_and(|s| s.takes(topic));
+        let hidden: BTreeSet<String> = assigned.filter(|t| !visible.contains_key(t)).filter(takes).collect();
+        let unseen = if hidden.is_empty() {
+            String::new()
+        } else {
+            let topics: Vec<&str> = hidden.iter().map(String::as_str).collect();
+            format!("; the credentials may not describe {}: grant Describe", topics.join(", "))
+        };
         context.quiet(&uid, |watch| watch.active(hidden));
         live.seen.committed = match clusters.source.committed(name).await {
             // It is at work: no news.
             Err(KafkaError::UnstableOffsets { .. }) => BTreeMap::new(),
             committed => committed.map_err(on_source)?,
         };
-        let text = format!("{}; stop the application", members(name, &group));
+        let text = format!("{}; stop the application{unseen}", members(name, &group));
         live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
         return Ok(());
     }
@@ -133,12 +141,15 @@ pub async fn target(live: &mut Live) -> Result<(), Fault> {
     let committed = match clusters.target.committed(name).await {
         // A transaction of the group's own on the target: it is at work there.
         Err(error @ KafkaError::UnstableOffsets { .. }) => {
-            live.seen.target = Some(Target { active: Some(error.to_string()), committed: BTreeMap::new() });
+            live.seen.target = Some(Target { active: Some(error.to_string()), ..Target::default() });
             return Ok(());
         }
         committed => committed.map_err(on_target)?,
     };
-    live.seen.target = Some(Target { active, committed });
+    let planned = live.seen.plan().into_iter().flat_map(|plan| plan.targets.iter().map(TargetPlan::target));
+    let planned: Vec<TopicPartition> = planned.filter(|t| committed.contains_key(t)).collect();
+    let ends = clusters.target.last_stable_offsets(&planned).await.map_err(on_target)?;
+    live.seen.target = Some(Target { active, committed, ends });
     Ok(())
 }
 

@@ -48,6 +48,12 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
         Ok(journal) => journal,
         Err(error) => return Ok(unusable(error)),
     };
+    if first.immutable == Some(true) && !journal.sealed {
+        return Ok(JournalSeen::Conflict(format!(
+            "ConfigMap {name} was made immutable by somebody else before the plan was committed; delete it, or \
+             delete this object and create a new one"
+        )));
+    }
     Ok(verified(object, journal))
 }
 

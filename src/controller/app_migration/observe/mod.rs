@@ -40,7 +40,7 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
         }
         Look::Clusters => clusters(live, context).await,
         Look::Rivals => {
-            live.seen.rival = Some(rival(live, context).map_or(Ok(()), Err));
+            live.seen.rival = Some(rival(live, context).await.map_or(Ok(()), Err));
             Ok(())
         }
         Look::Group => groups::source(live, context).await,
@@ -52,7 +52,7 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
                 Some(context.quiet(&uid, |watch| watch.look(committed, period, Instant::now())));
             Ok(())
         }
-        Look::Mapping => plan::mapping(live).await,
+        Look::Mapping => plan::mapping(live, context).await,
         Look::Target => groups::target(live).await,
         Look::Unmoved => match unmoved::unmoved(live).await {
             // The target's offsets last, so that what the commit is judged by is not older than the check.
@@ -118,11 +118,19 @@ async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
         return Ok(());
     };
     let namespace = live.object.namespace().unwrap_or_default();
+    // Which target it is matters to others, whatever becomes of the source.
+    let target = context.target(&namespace, &replicator.name, &replicator.target).await;
     let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
-    let target = context.cluster(&namespace, Side::Target, &replicator.target).await?;
     let source_id = source.current_id().await.map_err(|e| Fault::kafka(Side::Source, &e))?;
-    let target_id = target.current_id().await.map_err(|e| Fault::kafka(Side::Target, &e))?;
-    context.note_target(&namespace, &replicator.name, &target_id);
+    let (target, target_id) = target?;
+    if source_id == target_id && live.object.spec.target_group() == live.object.spec.consumer_group {
+        let text = format!(
+            "source and target of K2KReplicator {} are one cluster, {source_id}: a group cannot be moved to itself; \
+             correct the addresses, or set spec.targetConsumerGroup",
+            replicator.name
+        );
+        return Err(Fault::new(Reason::InvalidSpec, text));
+    }
     live.seen.clusters = Some(ClusterIds { source: source_id, target: target_id });
     live.clusters = Some(Clusters { source, target });
     Ok(())
@@ -140,7 +148,7 @@ async fn topics(live: &mut Live) -> Result<(), Fault> {
 
 /// Among the confirmed and unfinished migrations of one target group on one target cluster, the one latched
 /// first goes on, then the older, then the smaller uid.
-fn rival(live: &Live, context: &Context) -> Option<String> {
+async fn rival(live: &Live, context: &Context) -> Option<String> {
     let target = live.seen.clusters.as_ref()?.target.clone();
     let order = |m: &AppMigration| {
         let status = m.status.as_ref();
@@ -151,14 +159,34 @@ fn rival(live: &Live, context: &Context) -> Option<String> {
     let mine = order(&live.object);
     let competes = |m: &AppMigration| {
         let status = m.status.as_ref();
-        let namespace = m.namespace().unwrap_or_default();
         m.metadata.uid != live.object.metadata.uid
             && m.metadata.deletion_timestamp.is_none()
             && status.is_some_and(|s| s.stop_confirmed_at.is_some() && s.completed_at.is_none())
             && m.spec.target_group() == live.object.spec.target_group()
-            && context.target_of(&namespace, &m.spec.replicator_ref.name).as_deref() == Some(target.as_str())
     };
     let all = context.migrations.state();
-    let first = all.iter().filter(|m| competes(m) && order(m) < mine).min_by_key(|m| order(m))?;
-    Some(format!("{}/{}", first.namespace().unwrap_or_default(), first.name_any()))
+    let mut earlier: Vec<_> = all.iter().filter(|m| competes(m) && order(m) < mine).collect();
+    earlier.sort_by_key(|m| order(m));
+    for rival in earlier {
+        let name = format!("{}/{}", rival.namespace().unwrap_or_default(), rival.name_any());
+        match target_of(rival, context).await {
+            Some(theirs) if theirs != target => {}
+            Some(_) => return Some(name),
+            // In doubt it waits.
+            None => return Some(format!("{name} (whose target cluster cannot be asked now)")),
+        }
+    }
+    None
+}
+
+/// The target cluster of another migration.
+async fn target_of(migration: &AppMigration, context: &Context) -> Option<String> {
+    let namespace = migration.namespace().unwrap_or_default();
+    let name = &migration.spec.replicator_ref.name;
+    if let Some(known) = context.target_of(&namespace, name) {
+        return Some(known);
+    }
+    let found = context.replicators.get(&ObjectRef::new(name).within(&namespace))?;
+    let replicator = Replicator::new(&found).ok()?;
+    context.target(&namespace, name, &replicator.target).await.ok().map(|(_, id)| id)
 }

@@ -24,7 +24,7 @@ use super::{
         facts::{self, Clusters},
         live::Live,
         scope::Selection,
-        seen::{Mapping, topic_change},
+        seen::topic_change,
     },
     groups::members,
     plan::identities,
@@ -33,11 +33,7 @@ use super::{
 /// The last check before the commit: who the clusters and topics are, the group, where the target's logs
 /// begin and end, and the records on both sides of each position.
 pub async fn unmoved(live: &mut Live) -> Result<(), Fault> {
-    let computed = match &live.seen.mapping {
-        Some(Mapping::Mapped(plan)) => Some(plan.as_ref()),
-        _ => None,
-    };
-    let Some(plan) = computed.or(live.seen.stored_plan()) else {
+    let Some(plan) = live.seen.plan() else {
         return Ok(());
     };
     let Some(clusters) = &live.clusters else {
@@ -111,7 +107,19 @@ async fn group_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<Op
     };
     let differs = now.iter().find(|(q, c)| takes_part(q) && planned.get(*q) != Some(&c.offset));
     if let Some((q, c)) = differs {
-        return Ok(Some(format!("{q} was committed at {}, the plan is for {:?}", c.offset, planned.get(q))));
+        let was = planned.get(q).map_or("no offset".to_owned(), ToString::to_string);
+        return Ok(Some(format!("{q} was committed at {}, the plan is for {was}", c.offset)));
+    }
+    // Whoever commits other metadata is at work.
+    let single = plan
+        .targets
+        .iter()
+        .filter_map(|t| <&[_; 1]>::try_from(t.sources.as_slice()).ok().map(|[row]| (t, row)));
+    for (t, row) in single {
+        let q = TopicPartition::new(&row.topic, row.partition);
+        if row.assumed.is_none() && now.get(&q).is_some_and(|c| c.metadata != t.metadata) {
+            return Ok(Some(format!("{q} was committed with other metadata than the plan's")));
+        }
     }
     let gone = planned.iter().find(|(q, was)| now.get(*q).map(offset) != Some(**was));
     Ok(gone.map(|(q, was)| format!("the committed offset {was} of {q} is gone")))

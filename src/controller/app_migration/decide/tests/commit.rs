@@ -30,8 +30,7 @@ fn the_target_group_is_looked_at_before_the_last_check_which_comes_before_the_co
 #[test]
 fn a_target_group_with_members_is_never_committed_for() {
     let object = migration(&policy("Overwrite"));
-    let active =
-        || Some(Target { active: Some("c1 at /10.0.0.1".into()), committed: committed("orders", &[(0, 4)]) });
+    let active = || Some(Target { active: Some("c1 at /10.0.0.1".into()), ..target(&[(0, 4)]) });
     let fresh = Seen { target: active(), ..ready_to_commit(&object) };
     let begun = Seen { target: active(), topics: Some(Ok(())), ..up_to_rivals(&object, Some(announced())) };
     for seen in [fresh, begun] {
@@ -136,7 +135,8 @@ fn offsets_ahead_of_an_announced_plan_are_no_proof_of_its_commit() {
     // Nor while it runs.
     let Seen { target, .. } = &seen;
     let committed = target.as_ref().unwrap().committed.clone();
-    let seen = Seen { target: Some(Target { active: Some("c1".into()), committed }), ..seen };
+    let seen =
+        Seen { target: Some(Target { active: Some("c1".into()), committed, ..Target::default() }), ..seen };
     rests(decide(&object, &seen), Reason::TargetGroupActive, Next::BackOff);
 }
 

@@ -14,6 +14,11 @@ fn unusable(reason: Reason) -> Seen {
     Seen { replicator: Some(Err((reason, "why".into()))), ..Seen::default() }
 }
 
+/// Seen: that, and a journal with nothing in it.
+fn with_journal(seen: Seen) -> Seen {
+    Seen { journal: Some(JournalSeen::Ours(Box::default())), ..seen }
+}
+
 /// Seen: only the replicator, usable.
 fn usable() -> Seen {
     Seen { replicator: Some(Ok(Box::new(usual_replicator()))), ..Seen::default() }
@@ -58,20 +63,20 @@ fn an_invalid_spec_is_stalled_and_neither_latched_nor_looked_at() {
 }
 
 #[test]
-fn the_confirmation_is_latched_before_anything_is_looked_at() {
+fn the_confirmation_is_latched_whatever_the_replicator() {
     let object = unconfirmed(&json!({ "stopConfirmed": true }));
-    acts(&decide(&object, &nothing()), Act::Latch);
+    assert_eq!(decide(&object, &nothing()), Step::Look(Look::Replicator));
+    for seen in [usable(), unusable(Reason::ReplicatorNotFound)] {
+        acts(&decide(&object, &seen), Act::Latch);
+    }
 }
 
 #[test]
 fn a_latched_confirmation_outlives_the_field() {
     for stop_confirmed in [true, false] {
         let object = migration(&json!({ "stopConfirmed": stop_confirmed }));
-        let rest = rests(
-            decide(&object, &unusable(Reason::ReplicatorNotFound)),
-            Reason::ReplicatorNotFound,
-            Next::BackOff,
-        );
+        let seen = with_journal(unusable(Reason::ReplicatorNotFound));
+        let rest = rests(decide(&object, &seen), Reason::ReplicatorNotFound, Next::BackOff);
         assert_eq!(says(&rest, ConditionType::StopConfirmed), Some((Status::True, Reason::Confirmed)));
         assert_eq!(decide(&object, &usable()), Step::Look(Look::Journal));
     }
@@ -96,19 +101,21 @@ fn an_unusable_replicator_ends_it_before_and_after_the_confirmation() {
     ];
     for object in [unconfirmed(&json!({})), migration(&json!({}))] {
         for (reason, next) in cases {
-            let rest = rests(decide(&object, &unusable(reason)), reason, next);
+            let rest = rests(decide(&object, &with_journal(unusable(reason))), reason, next);
             assert_eq!(says(&rest, ConditionType::ReplicatorReady), Some((Status::False, reason)));
         }
     }
 }
 
 #[test]
-fn a_journal_that_is_not_ours_is_a_conflict() {
+fn a_journal_that_is_not_ours_is_a_conflict_whatever_the_replicator() {
     let object = migration(&json!({}));
-    let seen = Seen { journal: Some(JournalSeen::Conflict("altered".into())), ..usable() };
-    let rest = rests(decide(&object, &seen), Reason::PlanConflict, Next::Seldom);
-    assert_eq!(says(&rest, ConditionType::OffsetsCommitted), Some((Status::False, Reason::PlanConflict)));
-    assert_eq!(rest.rungs.ready().message, "altered");
+    for seen in [usable(), unusable(Reason::ReplicatorNotReady)] {
+        let seen = Seen { journal: Some(JournalSeen::Conflict("altered".into())), ..seen };
+        let rest = rests(decide(&object, &seen), Reason::PlanConflict, Next::Seldom);
+        assert_eq!(says(&rest, ConditionType::OffsetsCommitted), Some((Status::False, Reason::PlanConflict)));
+        assert_eq!(rest.rungs.ready().message, "altered");
+    }
 }
 
 #[test]
