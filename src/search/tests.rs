@@ -161,7 +161,7 @@ proptest! {
     fn a_log_in_order_has_one_crossing((log, end) in in_order(), c in 0i64..2_000, batch in 1usize..40) {
         let (guess, rounds) = run(&log, batch, 0, end, &[(0, c)]);
         let copies = || log.iter().filter_map(|(o, r)| r.map(|(_, s)| copy(*o, s)));
-        let below = copies().filter(|(_, s)| s.0 < c).next_back();
+        let below = copies().rfind(|(_, s)| s.0 < c);
         let above = copies().find(|(_, s)| s.0 >= c);
         prop_assert_eq!(around(&guess), (below, above));
         prop_assert!(rounds <= end.max(2).ilog2() + super::SPARE_STEPS, "{} rounds of {}", rounds, end);

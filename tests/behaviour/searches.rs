@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::harness::{Case, Copies, GapPolicy, ReplicationProof, Side, Topic};
 
 /// The source holds `end` records of one partition, the target copies of `origins`, and the group stands at `c`.
-fn drawn<'c>(case: &'c Case, end: i64, origins: impl IntoIterator<Item = i64>, c: i64) -> Topic<'c> {
+fn drawn(case: &Case, end: i64, origins: impl IntoIterator<Item = i64>, c: i64) -> Topic<'_> {
     let orders = case.topic("orders", 1);
     orders.fill(0, end).copy(0, origins);
     case.committed(&orders, &[(0, c)]);
