@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{api::v1alpha1, operator, replicator, telemetry};
+use crate::{api::v1alpha1, operator, plan, replicator, telemetry};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
         #[arg(long, env = "APPMIGRATION_CRDS_DIR")]
         dir: Option<PathBuf>,
     },
+    /// Show plans: what is committed on the target, and why it is right.
+    Plan(plan::Arguments),
     /// Copy topics from one cluster to another as a `K2KReplicator` manifest says, until SIGTERM.
     Replicate(replicator::Arguments),
 }
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Crds { dir: None } => print_crds(),
         Command::Crds { dir: Some(dir) } => write_crds(&dir),
         Command::Operator(arguments) => operator::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
         Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),
     };
     match outcome {

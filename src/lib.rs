@@ -8,6 +8,7 @@
 //! - [`kafka`]: the only place that calls rdkafka.
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
+//! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
@@ -20,6 +21,7 @@ pub mod kafka;
 pub mod manifest;
 pub mod mapping;
 pub mod operator;
+pub mod plan;
 pub mod replicator;
 pub mod search;
 pub mod secrets;

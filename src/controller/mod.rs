@@ -14,6 +14,7 @@ mod secrets;
 
 use std::time::Duration;
 
+pub use app_migration::journal;
 pub use context::{Context, Options};
 pub use run::{RunError, run};
 

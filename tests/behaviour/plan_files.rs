@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Case, Copies, GapPolicy, Reason, Side,
-    stack::{DEADLINE, block_on},
+    stack::{DEADLINE, binary, block_on},
     wire::Offset,
 };
 
@@ -212,4 +212,59 @@ fn a_config_map_of_somebody_else_is_left_alone() {
     app.retry("removed");
     app.completes_exactly();
     assert_eq!(app.get().status.unwrap().last_handled_retry.as_deref(), Some("removed"));
+}
+
+/// What `appmigration plan` prints, or its error.
+fn plan_command(case: &Case, args: &[&str]) -> Result<String, String> {
+    let mut command = std::process::Command::new(binary());
+    command.arg("plan").args(args).args(["--namespace", &case.namespace]);
+    let out = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
+}
+
+#[test]
+fn a_plan_is_shown_to_people_and_to_machines() {
+    let case = Case::new("shown");
+    let orders = case.topic("orders", 3);
+    // 0: in the middle; 1: all read; 2: two records are missing.
+    orders.fill(0, 10).copy(0, 0..10);
+    orders.fill(1, 5).copy(1, 0..5);
+    orders.fill(2, 10).copy(2, (0..4).chain(6..10));
+    case.committed(&orders, &[(0, 3), (1, 5), (2, 4)]);
+    case.replicator(|_| {});
+    let error = plan_command(&case, &["show", "app"]).unwrap_err();
+    assert!(error.contains("no AppMigration app") && error.contains(&case.namespace), "{error}");
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    app.waits(Reason::AwaitingStopConfirmation, &[]);
+    let error = plan_command(&case, &["show", "app"]).unwrap_err();
+    assert!(error.contains("no plan yet") && error.contains("AwaitingStopConfirmation"), "{error}");
+    app.edit(|spec| {
+        spec.stop_confirmed = true;
+        spec.policies.gap = GapPolicy::Accept;
+    });
+    app.completes();
+
+    let table = plan_command(&case, &["show", "app"]).unwrap();
+    println!("{table}");
+    let row = |partition| {
+        let found = table.lines().find(|line| line.starts_with(&format!(" {}", orders.at(partition))));
+        found.unwrap_or_else(|| panic!("{partition} in {table}")).split_whitespace().collect::<Vec<_>>()
+    };
+    let target = orders.at(1);
+    let expected =
+        [&target, "5", &target, "5", "End", "4", "(4)", "-", "0", "0", "yes", "sourceExhausted", "Scan"];
+    assert_eq!(row(1)[..13], expected, "{table}");
+    assert_eq!(row(2)[9..12], ["0", "2", "no"], "{table}");
+    assert!(table.contains("2 records are missing on the target"), "{table}");
+    assert!(table.contains("committed and read back"), "{table}");
+
+    let json: Value =
+        serde_json::from_str(&plan_command(&case, &["show", "app", "-o", "json"]).unwrap()).unwrap();
+    assert_eq!(json["hash"], app.get().status.unwrap().plan.unwrap().hash);
+    assert_eq!(json["targets"], app.plan().json["targets"]);
+    let csv = plan_command(&case, &["show", "app", "-o", "csv"]).unwrap();
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    let line = format!("{0},1,5,{0},1,5,End,4,4,,,0,0,true,sourceExhausted,Scan,5,0", orders.name);
+    assert!(csv.lines().any(|l| l == line), "{line} in {csv}");
 }
