@@ -99,6 +99,15 @@ fn a_password_that_ends_in_a_newline() {
 }
 
 #[test]
+fn a_target_that_is_the_source() {
+    let case = Case::new("samecluster");
+    plain(&case);
+    case.replicator(|spec| spec.target.as_mut().unwrap().bootstrap_servers = Side::Source.bootstrap());
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::InvalidSpec, &["one cluster", "spec.targetConsumerGroup"]);
+}
+
+#[test]
 fn a_user_without_rights_and_then_with_the_smallest() {
     let case = Case::new("nobody");
     plain(&case);

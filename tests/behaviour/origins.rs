@@ -20,6 +20,21 @@ fn records_without_headers() {
 }
 
 #[test]
+fn records_without_headers_are_no_gap_either() {
+    let case = Case::new("noheaders-r");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10);
+    Copies::default().native(10).write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 5)]);
+    // The replicator's own position is known, and has passed everything.
+    let own = format!("{}-k2k", case.namespace);
+    case.commit(Side::Source, &own, [((orders.name.clone(), 0), 10.into())].into());
+    case.replicator(|spec| spec.source.as_mut().unwrap().consumer_group = Some(own));
+    let app = case.migrate(|spec| spec.policies.native_records = NativeRecords::Fail);
+    app.stalls(Reason::HeadersMissing, &[&orders.at(0), "10 records"]);
+}
+
+#[test]
 fn rule_30_an_undecodable_record_may_be_the_next_one() {
     let case = Case::new("undecodable");
     // source 0..6, c = 3; target 0 1 2 ? 4 5

@@ -1,12 +1,15 @@
 //! The group on the target: it has members, or offsets already.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::harness::{
     Case, ExistingTargetOffsets, Member, Migration, Reason, Side, Topic,
+    assertions::message,
     migration::ready_reason,
-    stack::{DEADLINE, lacks_kip848},
-    v1alpha1::ALLOW_REWIND_ANNOTATION,
+    stack::{DEADLINE, block_on, lacks_kip848},
+    v1alpha1::{ALLOW_REWIND_ANNOTATION, ConditionType},
 };
 
 /// source and target 0: 0..10, c = 4, and 1: 0..10, c = 6; the target group stands at `existing`.
@@ -66,6 +69,37 @@ fn offsets_of_somebody_else_block() {
     app.completes();
     assert_eq!(app.target_offset(&orders.name, 0), Some(7));
     assert_eq!(app.target_offset(&orders.name, 1), Some(6));
+}
+
+#[test]
+fn forward_leaves_no_offset_beyond_the_end() {
+    let case = Case::new("beyond");
+    // The source's offsets copied verbatim, say: the target ends at 10.
+    let (orders, app) = with_existing(&case, &[(0, 7), (1, 132)], ExistingTargetOffsets::Forward);
+    app.stalls(Reason::TargetOffsetsExist, &[&orders.at(1), "132", "6", "beyond"]);
+    case.forget_offset(Side::Target, &case.group, &orders, 1);
+    app.retry("deleted");
+    app.completes();
+    assert_eq!(app.target_offset(&orders.name, 0), Some(7));
+    assert_eq!(app.target_offset(&orders.name, 1), Some(6));
+    let told = message(&app.get(), ConditionType::Ready);
+    assert!(told.contains("left ahead") && told.contains(&orders.at(0)), "{told}");
+}
+
+#[test]
+fn a_plan_that_somebody_makes_immutable_is_not_committed_by_that() {
+    let case = Case::new("frozen");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.committed(&orders, &[(0, 4)]);
+    let early = Member::classic(Side::Target, &case.group, &orders.name);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.waits(Reason::TargetGroupActive, &[&case.group]);
+    let frozen = Patch::Merge(json!({ "immutable": true }));
+    block_on(case.api::<ConfigMap>().patch(&app.plan_name(), &PatchParams::default(), &frozen)).unwrap();
+    early.leave();
+    app.stalls(Reason::PlanConflict, &[&app.plan_name(), "immutable"]);
 }
 
 #[test]

@@ -147,6 +147,35 @@ fn rule_10_spread() {
 }
 
 #[test]
+fn rule_10_a_replay_of_a_spread_partition_repeats_what_another_target_holds() {
+    // The replicator went back to 4, which lands on the other target now; 5 to 9 are to come once more.
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let world = World {
+        sources: vec![Source { log: vec![true; 10], committed: 8, ..Source::default() }],
+        targets: vec![log(&[0, 2, 4, 6, 8]), log(&[1, 3, 5, 7, 9, 4])],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        ..World::default()
+    };
+    assert_eq!(blocked(&world), [Reason::ReplayInProgress]);
+}
+
+#[test]
+fn rule_22_copies_of_a_spread_partition_whose_topic_cannot_be_told() {
+    // The former topic had 9 records, the new one has 5. Target 0 proves it; 1 and 4 on target 1 may be of either.
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let world = |second: &[i64]| World {
+        sources: vec![Source { log: vec![true; 5], committed: 3, ..Source::default() }],
+        targets: vec![log(&[0, 2, 8, 0, 2, 3]), log(second)],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        ..World::default()
+    };
+    assert_eq!(blocked(&world(&[1, 4])), [Reason::SourceRecreated]);
+    assert_eq!(world(&[1, 4, 7, 1, 4]).mapped()[1].position.0, 4);
+}
+
+#[test]
 fn rule_11_everything_read() {
     let plan = one(&World::plain(10, 10));
     assert_eq!((plan.position.0, plan.kind), (10, Kind::End));

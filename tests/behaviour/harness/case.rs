@@ -115,10 +115,10 @@ impl Case {
     }
 
     /// The offset of one partition is gone.
-    pub fn forget_offset(&self, group: &str, topic: &Topic<'_>, partition: i32) {
-        wire::delete(&Side::Source.bootstrap(), group, &topic.name, partition);
+    pub fn forget_offset(&self, side: Side, group: &str, topic: &Topic<'_>, partition: i32) {
+        wire::delete(&side.bootstrap(), group, &topic.name, partition);
         let mut expected = self.expected.lock().unwrap();
-        let offsets = expected.offsets.entry((Side::Source, group.to_owned())).or_default();
+        let offsets = expected.offsets.entry((side, group.to_owned())).or_default();
         offsets.remove(&(topic.name.clone(), partition));
     }
 
