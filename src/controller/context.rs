@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::{
     api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
     connections,
-    kafka::{Cluster, ClusterPool},
+    kafka::{Cluster, ClusterPool, ConnectionConfig, DEFAULT_DEADLINE},
 };
 
 use super::{
@@ -43,6 +43,12 @@ pub struct Options {
     /// How often a replicator that is ready is checked again.
     #[arg(long, env = "APPMIGRATION_REPLICATOR_RECHECK", default_value = "1m", value_parser = duration)]
     pub replicator_recheck: Duration,
+    /// How soon a preview is renewed first; then ever more seldom, up to an hour, while nothing changes.
+    #[arg(long, env = "APPMIGRATION_PREVIEW_RECHECK", default_value = "1m", value_parser = duration)]
+    pub preview_recheck: Duration,
+    /// How long after its end a migration's source group is first looked at; then ever more seldom for a day.
+    #[arg(long, env = "APPMIGRATION_SOURCE_WATCH", default_value = "30s", value_parser = duration)]
+    pub source_watch: Duration,
     /// How many objects of a kind are worked on at once.
     #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16")]
     pub concurrency: u16,
@@ -113,14 +119,29 @@ impl Context {
 
     /// The cluster that `spec` describes, by the Secrets of `namespace`.
     pub async fn cluster(&self, namespace: &str, side: Side, spec: &ClusterSpec) -> Result<Cluster, Fault> {
+        let config = self.connection(namespace, side, spec).await?;
+        self.pool.get(&config).await.map_err(|error| Fault::kafka(side, &error))
+    }
+
+    /// A connection of its own to that cluster, which is closed with the last use of it.
+    pub async fn connect(&self, namespace: &str, side: Side, spec: &ClusterSpec) -> Result<Cluster, Fault> {
+        let config = self.connection(namespace, side, spec).await?;
+        Cluster::connect(&config, DEFAULT_DEADLINE).await.map_err(|error| Fault::kafka(side, &error))
+    }
+
+    async fn connection(
+        &self,
+        namespace: &str,
+        side: Side,
+        spec: &ClusterSpec,
+    ) -> Result<ConnectionConfig, Fault> {
         let secrets = NamespaceSecrets::new(self.client.clone(), namespace);
         let field = match side {
             Side::Source => "spec.source",
             Side::Target => "spec.target",
         };
         let config = connections::resolve(field, spec, &secrets).await;
-        let config = config.map_err(|error| Fault::connection(&error))?;
-        self.pool.get(&config).await.map_err(|error| Fault::kafka(side, &error))
+        config.map_err(|error| Fault::connection(&error))
     }
 
     /// Works on the pace of the object `uid`.

@@ -38,6 +38,18 @@ impl Pace {
         delay
     }
 
+    /// The next look is after a delay that begins with `first` and doubles with each one, up to `cap`.
+    pub fn grow(&mut self, first: Duration, cap: Duration, now: Instant) -> Duration {
+        let delay = first.saturating_mul(2_u32.saturating_pow(self.tries)).min(cap);
+        self.tries = self.tries.saturating_add(1).min(16);
+        self.due_after(delay, now)
+    }
+
+    /// What is looked at has changed: the delays begin anew.
+    pub fn changed(&mut self) {
+        self.tries = 0;
+    }
+
     /// The next look is after a delay that doubles with each one, up to `cap`, and is then spread evenly
     /// over its upper half (`jitter` in 0..1).
     pub fn back_off(&mut self, cap: Duration, jitter: f64, now: Instant) -> Duration {

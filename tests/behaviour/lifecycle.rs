@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    Case, Member, Reason, Side, Topic,
+    AppMigration, Case, GapPolicy, Member, Reason, Side, Topic,
     migration::{condition, ready_reason},
     stack::{DEADLINE, kubectl},
     v1alpha1::ConditionType,
@@ -16,6 +16,43 @@ fn up_to(case: &Case, replicated: i64) -> Topic<'_> {
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
     orders
+}
+
+#[test]
+fn a_preview_while_the_application_still_runs() {
+    let case = Case::new("preview");
+    // 0: all replicated; 1: source 0..10, c = 8, target 0..5 and 9; 2: c = 6, target 0..4
+    let orders = case.topic("orders", 3);
+    orders.fill(0, 10).fill(1, 10).fill(2, 10);
+    orders.copy(0, 0..10).copy(1, (0..5).chain([9])).copy(2, 0..4);
+    case.committed(&orders, &[(0, 4), (1, 8), (2, 6)]);
+    case.replicator(|_| {});
+    let member = Member::classic(Side::Source, &case.group, &orders.name);
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    app.waits(Reason::AwaitingStopConfirmation, &["stopConfirmed"]);
+    let seen = |o: &AppMigration| o.status.as_ref().and_then(|s| s.preview.clone());
+    let preview = seen(&app.wait("a preview", DEADLINE, |o| seen(o).is_some())).unwrap();
+    assert_eq!((preview.partitions, preview.exact, preview.lag), (3, 1, 2), "{preview:?}");
+    let expected =
+        [format!("ReplicationBehind {}: ", orders.at(2)), format!("GapOnTarget {}: ", orders.at(1))];
+    for block in &expected {
+        assert!(preview.blocks.iter().any(|b| b.starts_with(block)), "{preview:?}");
+    }
+    // What it foresees is no condition, and nothing is written for it.
+    assert_eq!(app.shows(ConditionType::OffsetsMapped), "Unknown NotJudged");
+    assert_eq!(app.shows(ConditionType::SourceGroupInactive), "Unknown NotJudged");
+    assert!(case.config_map("app-plan").is_none());
+    // It is renewed as things change.
+    orders.copy(2, 4..10);
+    let better = |o: &AppMigration| seen(o).is_some_and(|p| p.exact == 2 && p.lag == 0);
+    app.wait("a better preview", DEADLINE, better);
+    member.leave();
+    app.edit(|spec| {
+        spec.stop_confirmed = true;
+        spec.policies.gap = GapPolicy::Accept;
+    });
+    app.completes();
+    assert_eq!(app.get().status.unwrap().preview, None);
 }
 
 #[test]

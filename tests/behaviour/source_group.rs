@@ -14,7 +14,9 @@ use rdkafka::{
 
 use crate::harness::{
     Case, Member, Reason, Side, Topic,
+    migration::condition,
     stack::{DEADLINE, lacks_kip848},
+    v1alpha1::ConditionType,
 };
 
 /// 0: 0..10 on both sides, c = 4.
@@ -146,10 +148,30 @@ fn an_offset_that_expires_while_waiting() {
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
-    case.forget_offset(&case.group, &orders, 1);
+    case.forget_offset(Side::Source, &case.group, &orders, 1);
     app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1)]);
     // The user puts it back.
     case.committed(&orders, &[(1, 5)]);
     orders.copy(0, 2..10);
     app.completes_exactly();
+}
+
+#[test]
+fn a_commit_on_the_source_after_the_end_is_told() {
+    let case = Case::new("moved");
+    let orders = plain(&case);
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    let before = app.get();
+    // Past the first look, at which nothing has moved.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(app.get().metadata.resource_version, before.metadata.resource_version);
+    case.committed(&orders, &[(0, 9)]);
+    let object = app.wait("SourceMoved", DEADLINE, |o| condition(o, ConditionType::SourceMoved).is_some());
+    let moved = condition(&object, ConditionType::SourceMoved).unwrap();
+    assert_eq!((moved.status.as_str(), moved.reason.as_str()), ("True", "SourceMovedAfterMigration"));
+    let numbers = [orders.at(0).as_str(), "9", "4"].map(|word| moved.message.contains(word));
+    assert_eq!(numbers, [true; 3], "{}", moved.message);
+    assert_eq!(app.shows(ConditionType::Ready), "True Completed");
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
 }

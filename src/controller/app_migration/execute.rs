@@ -43,8 +43,11 @@ pub async fn act(what: Act, rungs: &Rungs, live: &mut Live, context: &Context) -
     match what {
         Act::Latch => {
             let now = Timestamp::now();
-            report::write_with(live, context, rungs, |status| status.stop_confirmed_at = Some(Time(now)))
-                .await
+            report::write_with(live, context, rungs, |status| {
+                status.stop_confirmed_at = Some(Time(now));
+                status.preview = None;
+            })
+            .await
         }
         Act::StoreSnapshot => store_snapshot(live, context).await,
         Act::StorePlan => store_plan(rungs, live, context).await,

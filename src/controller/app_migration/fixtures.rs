@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{AppMigration, K2KReplicator},
+    api::v1alpha1::{AppMigration, K2KReplicator, Preview},
     kafka::Committed,
     mapping::{
         Plan, SourceOffset, TargetOffset,
@@ -189,4 +189,12 @@ pub fn up_to_stored(object: &AppMigration) -> Seen {
 /// Seen: everything, all well, but for the commit's outcome.
 pub fn ready_to_commit(object: &AppMigration) -> Seen {
     Seen { target: Some(target(&[])), unmoved: Some(Ok(())), ..up_to_stored(object) }
+}
+
+/// A preview of one partition.
+pub fn preview() -> Preview {
+    serde_json::from_value(json!({
+        "observedAt": "2026-11-22T10:00:00Z", "partitions": 1, "exact": 1, "reread": 0, "lag": 0,
+    }))
+    .unwrap()
 }

@@ -1,13 +1,14 @@
 //! The `AppMigration` controller. One reconcile walks down the ladder of [`decide`]: look, decide, act, until
 //! there is nothing more to do now; then it reports.
 
+mod afterwards;
 mod decide;
 mod execute;
 mod existing;
 mod facts;
 #[cfg(test)]
 mod fixtures;
-mod journal;
+pub mod journal;
 mod live;
 mod observe;
 mod quiet;
@@ -40,6 +41,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const SHARE: u32 = 10;
 /// But that alone never makes it wait for longer.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// The preview is renewed at growing intervals while nothing changes, but no more seldom than that.
+const LONGEST_PREVIEW: Duration = Duration::from_hours(1);
 /// More steps than any way down the ladder takes.
 const MAX_STEPS: usize = 64;
 
@@ -63,6 +66,9 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
             Step::Rest(rest) => {
                 report::rest(&mut live, &context, &rest.rungs).await?;
+                if let Some(elapsed) = afterwards::elapsed(&live.object) {
+                    return afterwards(&mut live, &context, elapsed).await;
+                }
                 return Ok(schedule(&rest, &uid, &context, started.elapsed()));
             }
         }
@@ -70,6 +76,20 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
     let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
     Ok(schedule(&rest, &uid, &context, started.elapsed()))
+}
+
+/// A finished object: its source group is looked at when it is time, and seldom.
+async fn afterwards(live: &mut Live, context: &Context, elapsed: Duration) -> Result<Action, KubeError> {
+    let uid = live.object.uid().unwrap_or_default();
+    let first = context.options.source_watch;
+    if elapsed >= first {
+        afterwards::look(live, context).await?;
+    }
+    let Some(delay) = afterwards::next(elapsed, first) else {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    };
+    Ok(Action::requeue(context.pace(&uid, |pace| pace.after(delay, Instant::now()))))
 }
 
 /// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator.
@@ -112,6 +132,10 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
                 pace.due_after(delay, now)
             })
+        }
+        Next::Preview => {
+            let first = options.preview_recheck;
+            context.pace(uid, |pace| pace.grow(first, LONGEST_PREVIEW.max(first), now))
         }
         Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
     };

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt, api::PostParams};
 
 use crate::{
     api::v1alpha1::{
-        AppMigration, AppMigrationStatus, ConditionType, PlanRef, RETRY_ANNOTATION, Reason, Summary,
+        AppMigration, AppMigrationStatus, ConditionType, PlanRef, Preview, RETRY_ANNOTATION, Reason, Summary,
     },
     crash_point,
     mapping::{
@@ -21,7 +21,8 @@ use crate::{
 use super::{
     super::{
         Context, KubeError,
-        conditions::{self, Status},
+        conditions::{self, Statement, Status},
+        pace::Pace,
         within_deadline,
     },
     journal,
@@ -40,9 +41,20 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     // Where status was lost the plan in the journal is named again.
     let plan = live.seen.stored_plan().map(|plan| plan_ref(&live.object, plan));
     let told = ready_reason(&live.object);
+    let preview = live.seen.preview.clone().filter(|seen| {
+        let told = live.object.status.as_ref().and_then(|s| s.preview.as_ref());
+        // Seen again at another time it is the same.
+        told.is_none_or(|told| *seen != Preview { observed_at: seen.observed_at.clone(), ..told.clone() })
+    });
+    if preview.is_some() {
+        context.pace(&live.object.uid().unwrap_or_default(), Pace::changed);
+    }
     write_with(live, context, rungs, |status| {
         if let Some(summary) = summary {
             status.summary = Some(summary);
+        }
+        if preview.is_some() {
+            status.preview = preview;
         }
         if let Some(plan) = plan {
             status.plan.get_or_insert(plan);
@@ -82,6 +94,19 @@ pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Resu
 pub async fn lock(live: &mut Live, context: &Context) -> Result<(), KubeError> {
     let status = live.object.status.clone().unwrap_or_default();
     replace(live, context, status).await
+}
+
+/// Says of a finished object that somebody commits on the source again; everything else stays as it is.
+pub async fn source_moved(live: &mut Live, context: &Context, text: &str) -> Result<(), KubeError> {
+    let generation = live.object.metadata.generation;
+    let statement = Statement::holds(Reason::SourceMovedAfterMigration, text);
+    write(live, context, |status| {
+        let list = &mut status.conditions;
+        conditions::set(list, ConditionType::SourceMoved, &statement, generation, Timestamp::now());
+    })
+    .await?;
+    context.tell(&live.object, true, statement.reason, "Watch", text).await;
+    Ok(())
 }
 
 /// How status names a plan.
@@ -158,6 +183,11 @@ pub(super) fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: 
         Some(ConditionType::Reconciling)
     };
     conditions::set_ready(list, &ready, progress, generation, now);
+}
+
+/// The counts of a plan that nobody commits.
+pub fn foreseen(plan: &Plan) -> Summary {
+    count(plan, |_| false, None)
 }
 
 /// The counts of the plan in hand.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::Reason,
+    api::v1alpha1::{Preview, Reason},
     kafka::Committed,
     mapping::{
         Finding, Plan,
@@ -23,6 +23,8 @@ use super::{
 pub struct Seen {
     /// The replicator, or why it cannot be used.
     pub replicator: Option<Result<Box<Replicator>, (Reason, String)>>,
+    /// What would happen, where the application still runs.
+    pub preview: Option<Preview>,
     /// The journal.
     pub journal: Option<JournalSeen>,
     /// What kept the last look from being made.

@@ -11,6 +11,8 @@ use super::rungs::Rungs;
 pub enum Look {
     /// The replicator's object.
     Replicator,
+    /// What would happen, while the application still runs.
+    Preview,
     /// The journal's ConfigMaps.
     Journal,
     /// Both clusters: connect, and ask who they are.
@@ -53,6 +55,8 @@ pub enum Next {
     After(Duration),
     /// With the object's back-off.
     BackOff,
+    /// At the pace of the preview.
+    Preview,
     /// At the pace of stalled objects, and of those that wait for a person.
     Seldom,
 }

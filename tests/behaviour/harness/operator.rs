@@ -15,10 +15,12 @@ static GATE: RwLock<()> = RwLock::new(());
 static STARTED: Mutex<bool> = Mutex::new(false);
 
 /// Short waits: what takes minutes in production takes seconds here.
-const TIMINGS: [(&str, &str); 3] = [
+const TIMINGS: [(&str, &str); 5] = [
     ("APPMIGRATION_BACKOFF_MAX", "2s"),
     ("APPMIGRATION_STALLED_RECHECK", "10s"),
     ("APPMIGRATION_REPLICATOR_RECHECK", "5s"),
+    ("APPMIGRATION_SOURCE_WATCH", "3s"),
+    ("APPMIGRATION_PREVIEW_RECHECK", "2s"),
 ];
 
 /// The right to use the operator, with others or alone.

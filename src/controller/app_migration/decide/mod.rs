@@ -6,7 +6,7 @@
 //! | rung | left when |
 //! |---|---|
 //! | finished, suspended, invalid | never; `suspend` is false; the spec is valid |
-//! | the confirmation | latched in status, whatever becomes of the field |
+//! | the confirmation | latched in status, whatever becomes of the field; until then there is the preview |
 //! | the journal | our own ConfigMap, unaltered, for these very fields |
 //! | the replicator | there, `Ready`, writes what is needed; then a sealed journal is the end |
 //! | rivals | no other confirmed migration of the same target group goes first |
@@ -20,10 +20,12 @@
 mod source;
 mod target;
 
+use std::time::Duration;
+
 use crate::api::v1alpha1::{AppMigration, ConditionType, MAX_NAME_LENGTH, Reason};
 
 use super::{
-    super::conditions::Statement,
+    super::conditions::{self, Statement},
     rungs::{self, Rungs},
     scope::Selection,
     seen::{JournalSeen, Seen},
@@ -62,7 +64,18 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     let confirmed = status.stop_confirmed_at.is_some();
     rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));
     if !confirmed {
-        return unready(seen, &rungs).unwrap_or_else(|| rest(rungs, Next::Seldom));
+        if let Some(step) = unready(seen, &rungs) {
+            return step;
+        }
+        // What it waits for is told at once, what is foreseen when it is known.
+        let told = conditions::find(&status.conditions, ConditionType::StopConfirmed);
+        if told.is_none_or(|c| c.observed_generation != object.metadata.generation) {
+            return rest(rungs, Next::After(Duration::ZERO));
+        }
+        return match seen.preview {
+            None => Step::Look(Look::Preview),
+            Some(_) => rest(rungs, Next::Preview),
+        };
     }
     journal(object, seen, rungs)
 }

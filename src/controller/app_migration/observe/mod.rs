@@ -3,6 +3,7 @@
 mod groups;
 mod journal;
 mod plan;
+mod preview;
 mod unmoved;
 
 use std::time::Instant;
@@ -24,7 +25,7 @@ use super::{
 };
 
 pub use groups::last_stable;
-pub use journal::{Owner, owner};
+pub use journal::{Owner, owner, read as journal};
 
 /// Looks at one thing and notes what is seen. A Kafka fault is something seen; only a failed call to the API
 /// server is an error.
@@ -32,6 +33,10 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
     let outcome = match what {
         Look::Replicator => {
             live.seen.replicator = Some(replicator(&live.object, context));
+            Ok(())
+        }
+        Look::Preview => {
+            live.seen.preview = Some(preview::look(live, context).await);
             Ok(())
         }
         Look::Journal => {

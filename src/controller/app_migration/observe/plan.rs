@@ -9,7 +9,7 @@ use crate::{
     api::v1alpha1::Reason,
     kafka::{Cluster, KafkaError},
     mapping::{
-        Assessment, Plan,
+        Assessment, MappingPolicies, Plan,
         plan::{MadeFor, PLAN_VERSION, TopicIdentity},
     },
 };
@@ -21,6 +21,7 @@ use super::super::{
     },
     QuietWatch,
     facts::{self, Request},
+    journal::Snapshot,
     live::Live,
     scope::{self, Selection},
     seen::Mapping,
@@ -28,15 +29,26 @@ use super::super::{
 
 /// The positions, or what stands in the way.
 pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
+    let Some(snapshot) = live.seen.journal_snapshot().cloned() else {
+        return Ok(());
+    };
+    let policies = (&live.object.spec.policies).into();
+    let thorough = context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough);
+    live.seen.mapping = Some(compute(live, &snapshot, policies, thorough).await?);
+    Ok(())
+}
+
+/// What follows from the group's offsets as they were read just now, under these policies.
+pub async fn compute(
+    live: &Live,
+    snapshot: &Snapshot,
+    policies: MappingPolicies,
+    thorough: bool,
+) -> Result<Mapping, Fault> {
     let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
-        return Ok(());
+        return Ok(Mapping::Blocked(Vec::new()));
     };
-    let Some(snapshot) = live.seen.journal_snapshot() else {
-        return Ok(());
-    };
-    let Ok(selection) = Selection::new(&live.object.spec) else {
-        return Ok(());
-    };
+    let selection = Selection::new(&live.object.spec).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
     let mut source_topics = clusters.source.topics().await.map_err(on_source)?;
@@ -60,10 +72,7 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
     };
     let scope = match scope::choose(&inputs) {
         Ok(scope) => scope,
-        Err(findings) => {
-            live.seen.mapping = Some(Mapping::Blocked(findings));
-            return Ok(());
-        }
+        Err(findings) => return Ok(Mapping::Blocked(findings)),
     };
     if scope.sources.is_empty() {
         let text = "no partition of the group's topics takes part: check spec.topics and policies";
@@ -88,12 +97,12 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
             .filter(|group| *group != live.object.spec.consumer_group),
         format: &replicator.format,
         filtering: replicator.features.record_filtering.is_enabled(),
-        policies: (&live.object.spec.policies).into(),
+        policies,
         uncommitted: live.object.spec.policies.uncommitted_partitions,
         snapshot,
-        thorough: context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough),
+        thorough,
     };
-    live.seen.mapping = Some(match facts::map(clusters, &request).await? {
+    Ok(match facts::map(clusters, &request).await? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {
             version: PLAN_VERSION,
             migration: live.object.name_any(),
@@ -108,8 +117,7 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
         })),
         Assessment::Blocked(findings) => Mapping::Blocked(findings),
         Assessment::Ask(_) => Mapping::Blocked(Vec::new()),
-    });
-    Ok(())
+    })
 }
 
 fn counts(topics: &BTreeMap<String, TopicIdentity>) -> BTreeMap<String, u32> {

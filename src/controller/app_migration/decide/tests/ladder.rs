@@ -1,8 +1,11 @@
 //! From the top of the ladder to the rivals: nothing here looks at a group.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
+use crate::controller::app_migration::report;
 use crate::{api::v1alpha1::AppMigration, controller::conditions::Statement};
 
 fn nothing() -> Seen {
@@ -83,10 +86,18 @@ fn a_latched_confirmation_outlives_the_field() {
 }
 
 #[test]
-fn without_a_confirmation_only_the_replicator_is_looked_at() {
+fn without_a_confirmation_only_the_replicator_and_the_preview_are_looked_at() {
     let object = unconfirmed(&json!({}));
     assert_eq!(decide(&object, &nothing()), Step::Look(Look::Replicator));
-    let rest = rests(decide(&object, &usable()), Reason::AwaitingStopConfirmation, Next::Seldom);
+    // What it waits for is told before the preview, which may take its time.
+    let first =
+        rests(decide(&object, &usable()), Reason::AwaitingStopConfirmation, Next::After(Duration::ZERO));
+    let mut object = object;
+    let generation = object.metadata.generation;
+    report::apply(object.status.get_or_insert_default(), &first.rungs, generation);
+    assert_eq!(decide(&object, &usable()), Step::Look(Look::Preview));
+    let seen = Seen { preview: Some(preview()), ..usable() };
+    let rest = rests(decide(&object, &seen), Reason::AwaitingStopConfirmation, Next::Preview);
     assert_eq!(says(&rest, ConditionType::ReplicatorReady), Some((Status::True, Reason::Ready)));
     assert!(rest.rungs.ready().message.contains("spec.stopConfirmed"));
 }

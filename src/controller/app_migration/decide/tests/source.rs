@@ -87,7 +87,9 @@ fn failing(look: Look, fault: Fault) -> (Seen, ConditionType) {
             Seen { target: Some(target(&[(0, 4)])), ..up_to_rivals(&object, Some(announced())) },
             ConditionType::OffsetsCommitted,
         ),
-        Look::Replicator | Look::Journal | Look::Rivals | Look::Quiet => unreachable!("they do not fail"),
+        Look::Replicator | Look::Preview | Look::Journal | Look::Rivals | Look::Quiet => {
+            unreachable!("they do not fail")
+        }
     };
     (Seen { fault: Some((look, fault)), ..seen }, kind)
 }

@@ -105,7 +105,8 @@ fn findings(c: &mut Choices) -> Vec<Finding> {
 /// What one look finds, or the fault that keeps it from being made.
 pub fn answer(look: Look, object: &AppMigration, c: &mut Choices, seen: &mut Seen) {
     seen.fault = None;
-    let can_fail = !matches!(look, Look::Replicator | Look::Journal | Look::Rivals | Look::Quiet);
+    let can_fail =
+        !matches!(look, Look::Replicator | Look::Preview | Look::Journal | Look::Rivals | Look::Quiet);
     if can_fail && c.among(12) == 1 {
         seen.fault = Some((look, fault(c)));
         return;
@@ -118,6 +119,7 @@ pub fn answer(look: Look, object: &AppMigration, c: &mut Choices, seen: &mut See
                 _ => Ok(Box::new(usual_replicator())),
             });
         }
+        Look::Preview => seen.preview = Some(preview()),
         Look::Journal => {
             seen.journal = Some(match c.among(8) {
                 1 => JournalSeen::Conflict(why()),
