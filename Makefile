@@ -10,6 +10,7 @@ help:
 	@echo 'make demo      a consumer group moves between two real Kafka clusters; KEEP=1 leaves all of it running'
 	@echo 'make test      every test, on real servers; KAFKA=3.9.2 takes another Kafka than 4.3.1'
 	@echo 'make test-all  the same, with the long random series whole'
+	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
 	@echo 'make generate  writes crds/ and the tables of README.md anew'
 	@echo 'make fmt       formats the source'
 
@@ -28,6 +29,13 @@ test:
 test-all:
 	@tests/check-tools
 	@PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
+
+# How long the search takes, beside other ways on the same logs. Also in target/bench.jsonl.
+.PHONY: bench
+bench:
+	@tests/check-tools
+	cargo build --locked --release --example bench
+	@tests/stack/stack run $(CARGO_TARGET_DIR)/release/examples/bench
 
 .PHONY: generate
 generate:
