@@ -44,10 +44,10 @@ pub struct Options {
     #[arg(long, env = "APPMIGRATION_REPLICATOR_RECHECK", default_value = "1m", value_parser = duration)]
     pub replicator_recheck: Duration,
     /// How soon a preview is renewed first; then ever more seldom, up to an hour, while nothing changes.
-    #[arg(long, env = "APPMIGRATION_PREVIEW_RECHECK", default_value = "1m", value_parser = duration)]
+    #[arg(long, env = "APPMIGRATION_PREVIEW_RECHECK", default_value = "1m", value_parser = positive)]
     pub preview_recheck: Duration,
     /// How long after its end a migration's source group is first looked at; then ever more seldom for a day.
-    #[arg(long, env = "APPMIGRATION_SOURCE_WATCH", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "APPMIGRATION_SOURCE_WATCH", default_value = "30s", value_parser = positive)]
     pub source_watch: Duration,
     /// How many objects of a kind are worked on at once.
     #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16")]
@@ -60,6 +60,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("must not be negative".to_owned());
     }
     Ok(parsed.into())
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|d| if d.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(d) })
 }
 
 /// Shared by all reconciles.

@@ -73,6 +73,10 @@ impl Doubts {
             // It concerns a target.
             return self.read(facts, std::slice::from_ref(at));
         };
+        // Known from the source alone.
+        if matches!(finding.reason, Reason::SourceOffsetOutOfRange | Reason::SourceTransactionPending) {
+            return;
+        }
         let behind = finding.reason == Reason::ReplicationBehind;
         let known = source.replicator_position.is_some_and(|r| r < source.committed);
         if !(behind && (known || source.targets.len() == 1)) {
@@ -105,7 +109,12 @@ impl Doubts {
             }
             let judge = judge(q, source, facts, logs);
             let from = source.committed.max(source.log_start);
-            let bound = bounds.get(q).copied().unwrap_or(source.last_stable).min(source.last_stable);
+            let bound = bounds.get(q).copied().unwrap_or(source.high_watermark);
+            // What an open transaction holds may have been copied by a replicator that does not wait for its end.
+            if bound > source.last_stable {
+                self.behind.insert(q.clone());
+                continue;
+            }
             // Within what was read, and behind it.
             let seen_to = judge.max_origin().map_or(from, SourceOffset::next).max(from);
             let missing = judge.missing(from, bound.min(seen_to));

@@ -43,7 +43,7 @@ pub fn elapsed(object: &AppMigration) -> Option<Duration> {
     let status = object.status.as_ref()?;
     let told = conditions::find(&status.conditions, ConditionType::SourceMoved).is_some();
     let since = Timestamp::now().duration_since(status.completed_at.as_ref()?.0);
-    Some(Duration::try_from(since).unwrap_or_default()).filter(|_| !told)
+    Some(Duration::try_from(since).unwrap_or_default()).filter(|elapsed| !told && *elapsed <= WATCHED)
 }
 
 /// Looks at the source group once, and says in status what has moved. A cluster that does not answer is asked
@@ -86,10 +86,8 @@ fn moved(object: &AppMigration, plan: &Plan, now: &BTreeMap<TopicPartition, Comm
     let planned: BTreeMap<TopicPartition, i64> =
         rows.map(|row| (TopicPartition::new(&row.topic, row.partition), row.committed.0)).collect();
     let selection = Selection::new(&object.spec).ok()?;
-    let left_out = |q: &TopicPartition| {
-        plan.left_out.iter().any(|l| l.topic == q.topic && l.partition.is_none_or(|n| n == q.partition))
-            && !planned.contains_key(q)
-    };
+    let left_out =
+        |q: &TopicPartition| plan.left_out.iter().any(|l| l.topic == q.topic && l.partition.is_none());
     let moved: Vec<String> = now
         .iter()
         .filter(|(q, c)| selection.takes(&q.topic) && !left_out(q) && planned.get(*q) != Some(&c.offset))

@@ -135,7 +135,11 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         }
         Next::Preview => {
             let first = options.preview_recheck;
-            context.pace(uid, |pace| pace.grow(first, LONGEST_PREVIEW.max(first), now))
+            let pause = (took * SHARE).min(LONGEST_PAUSE);
+            context.pace(uid, |pace| {
+                let delay = pace.grow(first, LONGEST_PREVIEW.max(first), now).max(pause);
+                pace.due_after(delay, now)
+            })
         }
         Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
     };

@@ -7,8 +7,8 @@
 //! |---|---|
 //! | finished, suspended, invalid | never; `suspend` is false; the spec is valid |
 //! | the confirmation | latched in status, whatever becomes of the field; until then there is the preview |
-//! | the journal | our own ConfigMap, unaltered, for these very fields |
-//! | the replicator | there, `Ready`, writes what is needed; then a sealed journal is the end |
+//! | the journal | our own ConfigMap, unaltered, for these very fields; sealed, it is the end |
+//! | the replicator | there, `Ready`, writes what is needed |
 //! | rivals | no other confirmed migration of the same target group goes first |
 //! | the stored plan's clusters | the ones that the plan was made for; a commit that has begun goes on below |
 //! | the source group | known, stable offsets, no members, still through the quiet period |
@@ -21,6 +21,8 @@ mod source;
 mod target;
 
 use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::v1alpha1::{AppMigration, ConditionType, MAX_NAME_LENGTH, Reason};
 
@@ -68,8 +70,10 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
             return step;
         }
         // What it waits for is told at once, what is foreseen when it is known.
-        let told = conditions::find(&status.conditions, ConditionType::StopConfirmed);
-        if told.is_none_or(|c| c.observed_generation != object.metadata.generation) {
+        let told = conditions::find(&status.conditions, ConditionType::ReplicatorReady);
+        let current =
+            |c: &Condition| c.status == "True" && c.observed_generation == object.metadata.generation;
+        if !told.is_some_and(current) {
             return rest(rungs, Next::After(Duration::ZERO));
         }
         return match seen.preview {
@@ -152,11 +156,13 @@ fn journal(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         );
         return rest(rungs.because(Reason::SpecChangedAfterConfirmation, text), Next::Seldom);
     }
+    if let Some(plan) = journal.committed_plan() {
+        let ready =
+            Statement::holds(Reason::Ready, "the K2KReplicator was ready when the plan was committed");
+        return target::completed(plan, target::passed(rungs).with(ConditionType::ReplicatorReady, ready));
+    }
     if let Some(step) = unready(seen, &rungs) {
         return step;
-    }
-    if let Some(plan) = journal.committed_plan() {
-        return target::completed(plan, target::passed(rungs));
     }
     if let Some(step) = faulted(seen, &rungs, ConditionType::SourceGroupInactive, &[Look::Clusters]) {
         return step;

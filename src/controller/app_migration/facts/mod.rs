@@ -41,7 +41,7 @@ pub const STALL: Duration = Duration::from_secs(30);
 /// How often everything is looked at anew while retention keeps taking records.
 const MAX_TRIES: usize = 5;
 /// What the replicator has not brought yet is waited for so often, before the logs are read whole.
-const WAITS: u32 = 8;
+const WAITS: u32 = 20;
 /// The first of those waits; each is longer by as much.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -70,14 +70,25 @@ pub struct Request<'a> {
     pub uncommitted: UncommittedPartitions,
     /// The source at the confirmation.
     pub snapshot: &'a Snapshot,
-    /// Read every log whole.
-    pub thorough: bool,
+    /// How much is read.
+    pub effort: Effort,
+}
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As little as is certain.
+    Usual,
+    /// Every log whole.
+    Whole,
+    /// What can be read in a moment: nothing is committed by it.
+    Glance,
 }
 
 impl Request<'_> {
     /// Whether a part of the logs can be enough: some policies ask for all native records.
     fn may_search(&self) -> bool {
-        !self.thorough && self.policies.native_records == NativeRecords::Report
+        self.effort != Effort::Whole && self.policies.native_records == NativeRecords::Report
     }
 }
 
@@ -123,12 +134,15 @@ async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Asses
             return Ok(Some(assessment));
         }
         targets.keep(facts);
-        if waits < WAITS && doubts.unread.is_empty() {
+        let glance = request.effort == Effort::Glance;
+        if waits < WAITS && doubts.unread.is_empty() && !glance {
             waits += 1;
             tokio::time::sleep(WAIT * waits).await;
             continue;
         }
-        targets.read_whole(&doubts, request);
+        if !targets.read_whole(&doubts, request) {
+            return Ok(Some(assessment));
+        }
     }
 }
 
@@ -158,10 +172,10 @@ async fn conclude(
     }
 }
 
-/// The source's ends now.
+/// The source's ends now, open transactions included: not every replicator waits for those to end.
 async fn ends(source: &Cluster, request: &Request<'_>) -> Result<Bounds, Fault> {
     let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
-    let ends = source.last_stable_offsets(&all).await.map_err(on_source)?;
+    let ends = source.high_watermarks(&all).await.map_err(on_source)?;
     Ok(ends.into_iter().map(|(q, end)| (q, SourceOffset(end))).collect())
 }
 

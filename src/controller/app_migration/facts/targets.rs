@@ -17,7 +17,8 @@ use crate::{
 };
 
 use super::{
-    super::super::fault::Fault, Request, STALL, header_names, key_digest, locked, on_target, raw_origin,
+    super::super::fault::Fault, Effort, Request, STALL, header_names, key_digest, locked, on_target,
+    raw_origin,
 };
 
 /// Offsets that are read before the end where no copy is at or above the committed offset: what came last is
@@ -26,6 +27,9 @@ const CONTEXT: i64 = 1_000;
 
 /// A log of so many offsets is read whole: a search would take longer, and tell less.
 const SMALL: i64 = 1_000;
+
+/// At a glance a log of more offsets is not read whole.
+const GLANCE: i64 = 100_000;
 
 /// The state of each target partition.
 pub struct Targets(BTreeMap<TopicPartition, Target>);
@@ -209,15 +213,22 @@ impl Targets {
         }
     }
 
-    /// What is in doubt is read again, from its log start.
-    pub fn read_whole(&mut self, doubts: &Doubts, request: &Request<'_>) {
+    /// What is in doubt is read again, from its log start; at a glance only where that takes no time. False where
+    /// nothing is.
+    pub fn read_whole(&mut self, doubts: &Doubts, request: &Request<'_>) -> bool {
+        let most = if request.effort == Effort::Glance { GLANCE } else { i64::MAX };
+        let mut any = false;
         let behind =
             doubts.behind.iter().filter_map(|q| request.scope.sources.get(q)).flat_map(|q| &q.targets);
         for t in doubts.unread.iter().chain(behind) {
-            if let Some(target) = self.0.get_mut(t).filter(|target| target.facts.is_partial()) {
+            let Some(target) = self.0.get_mut(t) else { continue };
+            let facts = &target.facts;
+            if facts.is_partial() && facts.end.0 - facts.log_start.0 <= most {
                 target.read_from(target.facts.log_start);
+                any = true;
             }
         }
+        any
     }
 }
 

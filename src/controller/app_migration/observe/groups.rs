@@ -148,7 +148,7 @@ pub async fn target(live: &mut Live) -> Result<(), Fault> {
     };
     let planned = live.seen.plan().into_iter().flat_map(|plan| plan.targets.iter().map(TargetPlan::target));
     let planned: Vec<TopicPartition> = planned.filter(|t| committed.contains_key(t)).collect();
-    let ends = clusters.target.last_stable_offsets(&planned).await.map_err(on_target)?;
+    let ends = clusters.target.high_watermarks(&planned).await.map_err(on_target)?;
     live.seen.target = Some(Target { active, committed, ends });
     Ok(())
 }

@@ -175,23 +175,25 @@ async fn rival(live: &Live, context: &Context) -> Option<String> {
     for rival in earlier {
         let name = format!("{}/{}", rival.namespace().unwrap_or_default(), rival.name_any());
         match target_of(rival, context).await {
-            Some(theirs) if theirs != target => {}
-            Some(_) => return Some(name),
-            // In doubt it waits.
-            None => return Some(format!("{name} (whose target cluster cannot be asked now)")),
+            Some(Ok(theirs)) if theirs == target => return Some(name),
+            // In doubt it waits; but what has begun is finished.
+            Some(Err(_)) if !live.seen.stored_plan().is_some_and(|plan| plan.commit_begun_at.is_some()) => {
+                return Some(format!("{name} (whose target cluster does not answer now)"));
+            }
+            _ => {}
         }
     }
     None
 }
 
-/// The target cluster of another migration.
-async fn target_of(migration: &AppMigration, context: &Context) -> Option<String> {
+/// The target cluster of another migration; none for one without a replicator, which cannot go on.
+async fn target_of(migration: &AppMigration, context: &Context) -> Option<Result<String, Fault>> {
     let namespace = migration.namespace().unwrap_or_default();
     let name = &migration.spec.replicator_ref.name;
     if let Some(known) = context.target_of(&namespace, name) {
-        return Some(known);
+        return Some(Ok(known));
     }
     let found = context.replicators.get(&ObjectRef::new(name).within(&namespace))?;
     let replicator = Replicator::new(&found).ok()?;
-    context.target(&namespace, name, &replicator.target).await.ok().map(|(_, id)| id)
+    Some(context.target(&namespace, name, &replicator.target).await.map(|(_, id)| id))
 }

@@ -20,7 +20,7 @@ use super::super::{
         fault::{Fault, Side},
     },
     QuietWatch,
-    facts::{self, Request},
+    facts::{self, Effort, Request},
     journal::Snapshot,
     live::Live,
     scope::{self, Selection},
@@ -34,7 +34,8 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
     };
     let policies = (&live.object.spec.policies).into();
     let thorough = context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough);
-    live.seen.mapping = Some(compute(live, &snapshot, policies, thorough).await?);
+    let effort = if thorough { Effort::Whole } else { Effort::Usual };
+    live.seen.mapping = Some(compute(live, &snapshot, policies, effort).await?);
     Ok(())
 }
 
@@ -43,7 +44,7 @@ pub async fn compute(
     live: &Live,
     snapshot: &Snapshot,
     policies: MappingPolicies,
-    thorough: bool,
+    effort: Effort,
 ) -> Result<Mapping, Fault> {
     let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
         return Ok(Mapping::Blocked(Vec::new()));
@@ -100,7 +101,7 @@ pub async fn compute(
         policies,
         uncommitted: live.object.spec.policies.uncommitted_partitions,
         snapshot,
-        thorough,
+        effort,
     };
     Ok(match facts::map(clusters, &request).await? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {

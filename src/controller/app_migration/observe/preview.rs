@@ -1,7 +1,7 @@
 //! What would happen if the application were stopped now: looked at while it still runs. Reads only, keeps
 //! nothing, and stands in no condition.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,6 +23,7 @@ use super::{
             fault::{Fault, Side},
         },
         existing::Existing,
+        facts::Effort,
         journal::Snapshot,
         live::Live,
         report,
@@ -32,15 +33,24 @@ use super::{
     groups, plan,
 };
 
+/// A preview that takes longer is given up: the confirmation may come meanwhile.
+const DEADLINE: Duration = Duration::from_secs(20);
 /// Blocks that are listed.
 const LISTED: usize = 20;
 
 /// The preview. A cluster that does not answer is a block like any other.
 pub async fn look(live: &mut Live, context: &Context) -> Preview {
-    let preview = foresee(live, context).await.unwrap_or_else(|fault| Preview {
-        blocks: vec![format!("{}: {}", fault.reason, fault.message)],
-        ..nothing()
-    });
+    let before = live.object.status.as_ref().and_then(|s| s.preview.clone());
+    let preview = match tokio::time::timeout(DEADLINE, foresee(live, context)).await {
+        Ok(Ok(preview)) => preview,
+        Ok(Err(fault)) => {
+            Preview { blocks: vec![format!("{}: {}", fault.reason, fault.message)], ..nothing() }
+        }
+        Err(_) => before.unwrap_or_else(|| {
+            let text = format!("not known yet: a look takes longer than {} s", DEADLINE.as_secs());
+            Preview { blocks: vec![text], ..nothing() }
+        }),
+    };
     // What was seen on the way is no part of a reconcile that goes on.
     (live.seen.committed, live.seen.mapping, live.seen.target) = (BTreeMap::new(), None, None);
     preview
@@ -66,7 +76,7 @@ async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
     let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
     let policies = MappingPolicies::from(&live.object.spec.policies);
     let mut blocks = Vec::new();
-    let mut mapping = plan::compute(live, &snapshot, policies, false).await?;
+    let mut mapping = plan::compute(live, &snapshot, policies, Effort::Glance).await?;
     if let Mapping::Blocked(findings) = &mapping {
         blocks = findings.iter().map(block).collect();
         // How the others would fare: as if everything were accepted that can be.
@@ -76,7 +86,7 @@ async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
             native_records: NativeRecords::Report,
             replication_proof: ReplicationProof::Waive,
         };
-        mapping = plan::compute(live, &snapshot, accepting, false).await?;
+        mapping = plan::compute(live, &snapshot, accepting, Effort::Glance).await?;
     }
     let Mapping::Mapped(plan) = mapping else {
         let partitions = taking_part(live);

@@ -191,11 +191,15 @@ fn a_sealed_journal_is_the_end_whatever_the_clusters_and_offsets_say() {
     let mut seen = Seen { clusters: None, rival: None, ..up_to_rivals(&object, Some(announced())) };
     let Some(JournalSeen::Ours(journal)) = &mut seen.journal else { unreachable!() };
     journal.sealed = true;
-    let rest = rest(decide(&object, &seen));
-    let ready = rest.rungs.ready();
-    assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
-    assert!(LADDER.iter().all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True)));
-    assert_eq!(rest.next, Next::Never);
+    let gone = unusable(Reason::ReplicatorNotFound).replicator;
+    for replicator in [seen.replicator.take(), gone] {
+        seen.replicator = replicator;
+        let rest = rest(decide(&object, &seen));
+        let ready = rest.rungs.ready();
+        assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
+        assert!(LADDER.iter().all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True)));
+        assert_eq!(rest.next, Next::Never);
+    }
 }
 
 #[test]
