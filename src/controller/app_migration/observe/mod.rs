@@ -177,7 +177,7 @@ async fn rival(live: &Live, context: &Context) -> Option<String> {
         match target_of(rival, context).await {
             Some(Ok(theirs)) if theirs == target => return Some(name),
             // In doubt it waits; but what has begun is finished.
-            Some(Err(_)) if !live.seen.stored_plan().is_some_and(|plan| plan.commit_begun_at.is_some()) => {
+            Some(Err(_)) if live.seen.stored_plan().is_none_or(|plan| plan.commit_begun_at.is_none()) => {
                 return Some(format!("{name} (whose target cluster does not answer now)"));
             }
             _ => {}
