@@ -12,12 +12,12 @@ use std::{
 use appmigration::{
     TopicPartition,
     api::v1alpha1::Encoding,
-    kafka::{Cluster, HeaderNames, LogRecord, LookFailed, Prober, ScanRange},
+    kafka::{Cluster, HeaderNames, LogRecord, Prober, ScanRange},
     mapping::{
         SourceOffset, TargetOffset,
-        origin::{Implied, OriginFormat, RawOrigin},
+        origin::{Implied, OriginFormat},
     },
-    search::{self, Glimpse, Log, Probe, Wanted},
+    search::{self, Wanted},
 };
 
 use super::logs::SOURCE;
@@ -83,7 +83,7 @@ async fn searched(cluster: &Cluster, topic: &str, records: i64, committed: &[i64
         (at(topic, n), Wanted { start, end, implied: Implied::default(), committed })
     };
     let wanted: BTreeMap<_, _> = committed.iter().enumerate().map(wanted).collect();
-    let work = move |prober: &mut Prober| search::search(&mut Looks(prober), &format, &wanted);
+    let work = move |prober: &mut Prober| search::search(prober, &format, &wanted);
     let found = cluster.probe(names, STALL, work).await.unwrap();
     assert!(found.unfit.is_empty(), "{:?}", found.unfit);
     Answer {
@@ -135,31 +135,4 @@ async fn scanned(cluster: &Cluster, topic: &str, records: i64, committed: &[i64]
         .unwrap();
     let positions = found.lock().unwrap().iter().map(|p| p.unwrap()).collect();
     Answer { positions, rounds: 1, probes: 0, read: stats.records }
-}
-
-struct Looks<'a>(&'a mut Prober);
-
-impl Log for Looks<'_> {
-    type Error = LookFailed;
-
-    fn look(&mut self, probes: &[Probe]) -> Result<Vec<Glimpse>, LookFailed> {
-        let range = |p: &Probe| ScanRange { partition: p.target.clone(), from: p.from.0, to: p.to.0 };
-        let ranges: Vec<ScanRange> = probes.iter().map(range).collect();
-        let mut glimpses = vec![Glimpse::default(); probes.len()];
-        let covered = self.0.look(&ranges, |index, record| {
-            let headers = record.origin();
-            let bytes = |value: Option<Option<&[u8]>>| value.map(|bytes| bytes.unwrap_or_default().to_vec());
-            let raw = RawOrigin {
-                topic: bytes(headers.topic),
-                partition: bytes(headers.partition),
-                offset: bytes(headers.offset),
-                pipeline: None,
-            };
-            glimpses[index].records.push((TargetOffset(record.offset), raw));
-        })?;
-        for (glimpse, to) in glimpses.iter_mut().zip(covered) {
-            glimpse.covered_to = TargetOffset(to);
-        }
-        Ok(glimpses)
-    }
 }

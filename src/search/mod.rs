@@ -1,9 +1,10 @@
 //! Finds where committed offsets lie on target logs in a handful of rounds, without reading the logs. Pure:
-//! the logs are behind [`Log`].
+//! the logs are behind [`Log`]; `cluster` has those of a real one.
 //!
 //! What comes out is a guess, as a log may cross a committed offset more than once: the mapping reads the log
 //! from there on and accepts it, or scans (`controller::app_migration::facts`).
 
+mod cluster;
 mod crossing;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::{
 };
 use crossing::Crossing;
 
+pub use cluster::raw_origin;
 pub use crossing::Copy;
 
 /// Offsets that a look is taken to bring until one has.

@@ -19,14 +19,12 @@ use sha2::{Digest, Sha256};
 use crate::{
     TopicPartition,
     api::v1alpha1::{NativeRecords, Reason, UncommittedPartitions},
-    kafka::{Cluster, Committed, HeaderNames, KafkaError, LogRecord, OriginHeaders},
+    kafka::{Cluster, Committed, HeaderNames, KafkaError, LogRecord},
     mapping::{
         Assessment, Bounds, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset,
-        assess,
-        digest::KeyDigest,
-        doubts,
-        origin::{OriginFormat, RawOrigin},
+        assess, digest::KeyDigest, doubts, origin::OriginFormat,
     },
+    search,
 };
 
 use super::{
@@ -269,17 +267,6 @@ pub fn header_names(format: &OriginFormat) -> HeaderNames {
     }
 }
 
-/// The header values as the rules take them: a null is no bytes.
-pub fn raw_origin(headers: &OriginHeaders<'_>) -> RawOrigin {
-    let bytes = |value: Option<Option<&[u8]>>| value.map(|bytes| bytes.unwrap_or_default().to_vec());
-    RawOrigin {
-        topic: bytes(headers.topic),
-        partition: bytes(headers.partition),
-        offset: bytes(headers.offset),
-        pipeline: bytes(headers.pipeline),
-    }
-}
-
 /// Whether a record is a copy of source offset `origin`, in whatever encoding.
 pub fn is_copy_of(
     record: &LogRecord<'_>,
@@ -288,7 +275,7 @@ pub fn is_copy_of(
     origin: SourceOffset,
 ) -> bool {
     use crate::mapping::origin::{Implied, Numbers, Origin, decode};
-    let raw = raw_origin(&record.origin());
+    let raw = search::raw_origin(&record.origin());
     let implied = Implied { topic: Some(q.topic.clone()), partition: Some(q.partition) };
     [Numbers::Decimal, Numbers::BigEndian, Numbers::LittleEndian]
         .into_iter()

@@ -8,17 +8,16 @@ use std::{
 
 use crate::{
     TopicPartition,
-    kafka::{Cluster, LookFailed, Prober, ScanRange},
+    kafka::{Cluster, ScanRange},
     mapping::{
         Compaction, Doubts, Facts, SourceOffset, TargetFacts, TargetOffset,
         digest::{self, TargetDigest},
     },
-    search::{self, Found, Glimpse, Log, Probe, Wanted},
+    search::{self, Found, Wanted, raw_origin},
 };
 
 use super::{
     super::super::fault::Fault, Effort, Request, STALL, header_names, key_digest, locked, on_target,
-    raw_origin,
 };
 
 /// Offsets that are read before the end where no copy is at or above the committed offset: what came last is
@@ -100,8 +99,7 @@ impl Targets {
             return Ok(());
         }
         let (names, format) = (header_names(request.format), request.format.clone());
-        let searched =
-            target.probe(names, STALL, move |prober| search::search(&mut Looks(prober), &format, &wanted));
+        let searched = target.probe(names, STALL, move |prober| search::search(prober, &format, &wanted));
         match searched.await {
             Ok(found) => self.found(&found),
             // A scan shows whether the trouble lasts, and has a better word for it.
@@ -229,25 +227,5 @@ impl Targets {
             }
         }
         any
-    }
-}
-
-/// The logs of a cluster, as the search looks into them.
-struct Looks<'a>(&'a mut Prober);
-
-impl Log for Looks<'_> {
-    type Error = LookFailed;
-
-    fn look(&mut self, probes: &[Probe]) -> Result<Vec<Glimpse>, LookFailed> {
-        let range = |p: &Probe| ScanRange { partition: p.target.clone(), from: p.from.0, to: p.to.0 };
-        let ranges: Vec<ScanRange> = probes.iter().map(range).collect();
-        let mut glimpses = vec![Glimpse::default(); probes.len()];
-        let covered = self.0.look(&ranges, |index, record| {
-            glimpses[index].records.push((TargetOffset(record.offset), raw_origin(&record.origin())));
-        })?;
-        for (glimpse, to) in glimpses.iter_mut().zip(covered) {
-            glimpse.covered_to = TargetOffset(to);
-        }
-        Ok(glimpses)
     }
 }
