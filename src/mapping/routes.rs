@@ -114,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_pattern_is_not_meant_for_topics_of_kafkas_own() {
+        let routes = Routes::new(&[entry(&[".*"], TargetTopic::default())]).unwrap();
+        let resolved = routes.resolve(["__consumer_offsets", "__transaction_state", "__mine", "orders"]);
+        assert_eq!(resolved.keys().collect::<Vec<_>>(), ["__mine", "orders"]);
+    }
+
+    #[test]
     fn the_first_route_that_matches_wins() {
         let routes = Routes::new(&[
             entry(&["orders"], TargetTopic { topic_suffix: "-copy".into(), ..TargetTopic::default() }),
