@@ -35,7 +35,7 @@ test-all:
 bench:
 	@tests/check-tools
 	cargo build --locked --release --example bench
-	@tests/stack/stack run $(CARGO_TARGET_DIR)/release/examples/bench
+	@tests/stack/stack run $(CARGO_TARGET_DIR)/release/examples/bench $(ONLY)
 
 .PHONY: generate
 generate:

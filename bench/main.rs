@@ -1,46 +1,54 @@
-//! `make bench`: how long it takes to find a group's place on the target, beside the plain ways to do it, on the
-//! same logs and in the same run. Every answer is checked.
+//! `make bench`: how long it takes to find a group's place on the target and to prove it, beside the plain ways
+//! to do so, on the same logs and in the same run. Every answer is checked.
+//!
+//! Each measurement is a process of its own, so that its peak memory is its own. It is repeated while it is
+//! short; the median counts, the spread is the machine's noise.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod cases;
 mod logs;
+mod measure;
 mod methods;
+mod proxy;
+mod table;
 
 use std::{
     fs::{File, create_dir_all},
     io::Write,
-    time::Instant,
 };
 
-use methods::Answer;
+use cases::{Case, LOGS};
+use measure::{Figures, Job};
 
-/// One case: a topic with so many partitions and records.
-const CASES: [(&str, i32, i64); 2] = [("100 x 20,000", 100, 20_000), ("1 x 2,000,000", 1, 2_000_000)];
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("measure") => measure::child(&arguments.next().unwrap()),
+        only => all(only.unwrap_or_default()),
+    }
+}
 
-#[tokio::main]
-async fn main() {
+/// Every case whose name contains `only`.
+fn all(only: &str) {
     create_dir_all("target").unwrap();
     let mut lines = File::create("target/bench.jsonl").unwrap();
-    println!(
-        "{:<16} {:<28} {:>9} {:>7} {:>8} {:>12}",
-        "case", "method", "seconds", "rounds", "probes", "records read"
-    );
-    for (case, partitions, records) in CASES {
-        let topic = logs::write(partitions, records).await;
-        let cluster = logs::cluster().await;
-        let committed = logs::committed(partitions, records);
-        for method in methods::ALL {
-            let start = Instant::now();
-            let Answer { positions, rounds, probes, read } =
-                (method.run)(&cluster, &topic, records, &committed).await;
-            let seconds = start.elapsed().as_secs_f64();
-            assert_eq!(positions, committed, "{case}, {}", method.name);
-            println!("{case:<16} {:<28} {seconds:>9.3} {rounds:>7} {probes:>8} {read:>12}", method.name);
-            let line = serde_json::json!({
-                "case": case, "method": method.name, "seconds": seconds, "rounds": rounds, "probes": probes,
-                "recordsRead": read,
-            });
-            writeln!(lines, "{line}").unwrap();
+    table::head();
+    for log in LOGS {
+        let cases: Vec<&Case> = log.cases.iter().filter(|case| case.name.contains(only)).collect();
+        if cases.is_empty() {
+            continue;
         }
+        logs::write(&log);
+        for case in cases {
+            let _proxy = (case.delay_ms > 0).then(|| proxy::start(case.delay_ms));
+            for method in case.methods {
+                let job = Job::new(&log, case, *method);
+                let figures = Figures::median_of(&job);
+                table::row(case, *method, &figures);
+                writeln!(lines, "{}", figures.json(case, *method)).unwrap();
+            }
+        }
+        logs::delete(&log);
     }
 }

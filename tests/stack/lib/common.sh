@@ -95,16 +95,16 @@ wait_ready() {
 
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Reserves a block of 20 ports nobody listens on, below the range from which the kernel hands out
+# Reserves a block of 24 ports nobody listens on, below the range from which the kernel hands out
 # ports to clients (32768 on Linux), so that a stopped broker finds its ports free again. The
 # reservation is a directory, which only one process can create; it lasts as long as the run directory
 # named in it.
-PORTS_PER_STACK=20
+PORTS_PER_STACK=24
 reserve_ports() {
   local registry="${TMPDIR:-/tmp}/appmigration-ports.$UID" base port owner
   mkdir -p "$registry"
   for _ in {1..100}; do
-    base=$((20000 + RANDOM % 600 * PORTS_PER_STACK))
+    base=$((20000 + RANDOM % 500 * PORTS_PER_STACK))
     if ! mkdir "$registry/$base" 2>/dev/null; then
       owner=$(cat "$registry/$base/owner" 2>/dev/null) || continue
       [[ ! -d $owner ]] || continue

@@ -1,6 +1,14 @@
 # shellcheck shell=bash
 # Two Kafka clusters of one process each, in KRaft mode.
 
+# proxy_address CLUSTER: what the listener PROXIED tells its clients; whoever wants a proxy before the broker
+# listens there.
+proxy_address() {
+  local address
+  address=$(listener_address "$1" PROXIED)
+  echo "127.0.0.1:$((${address##*:} + 1))"
+}
+
 # java_command HEAP: sets JAVA, small and quick to start rather than fast in the long run.
 java_command() {
   JAVA=(java -Xms32m "-Xmx$1" -XX:+UseSerialGC -XX:TieredStopAtLevel=1
@@ -12,10 +20,16 @@ java_command() {
 # shellcheck disable=SC2034 # used in stack
 CLUSTERS=(source target)
 # listener_address CLUSTER LISTENER
-LISTENERS=(PLAINTEXT SSL MTLS SASL_SSL SASL_PLAINTEXT CONTROLLER)
+LISTENERS=(PLAINTEXT SSL MTLS SASL_SSL SASL_PLAINTEXT CONTROLLER PROXIED)
 listener_address() {
   local port=$STACK_PORTS i
-  [[ $1 == source ]] || port=$((port + ${#LISTENERS[@]}))
+  if [[ $2 == PROXIED ]]; then
+    port=$((port + 20))
+    [[ $1 == source ]] || port=$((port + 2))
+    echo "127.0.0.1:$port"
+    return
+  fi
+  [[ $1 == source ]] || port=$((port + 6))
   for i in "${!LISTENERS[@]}"; do
     [[ ${LISTENERS[i]} != "$2" ]] || echo "127.0.0.1:$((port + i))"
   done
@@ -27,6 +41,8 @@ write_kafka_config() {
     listeners+=",$listener://$(listener_address "$cluster" "$listener")"
   done
   listeners=${listeners#,}
+  # Neither the controller nor a proxied client learns where the broker listens.
+  local advertised=${listeners%,CONTROLLER*},PROXIED://$(proxy_address "$cluster")
   local plain='org.apache.kafka.common.security.plain.PlainLoginModule required'
   for l in admin migrator nobody; do plain+=" user_$l=\"$l-secret\""; done
   local scram='org.apache.kafka.common.security.scram.ScramLoginModule required;'
@@ -38,8 +54,8 @@ controller.quorum.voters=1@$(listener_address "$cluster" CONTROLLER)
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners
-advertised.listeners=${listeners%,*}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,MTLS:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+advertised.listeners=$advertised
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,MTLS:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs=$dir/data
 
 # Whoever comes without credentials may do anything; other users only what ACLs give them.

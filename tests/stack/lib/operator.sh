@@ -25,8 +25,8 @@ start_operator() {
   if running "$name"; then return; fi
   [[ -f $OPERATOR_KUBECONFIG ]] || write_operator_kubeconfig
   if [[ $name != operator ]]; then
-    # The last ports of the block are for more operators.
-    while ((++port < STACK_PORTS + PORTS_PER_STACK)) && listening "$port"; do :; done
+    # Some ports of the block are for more operators.
+    while ((++port < STACK_PORTS + 20)) && listening "$port"; do :; done
   fi
   # A killed one may hold its port for a moment after its main thread has gone.
   for _ in {1..100}; do listening "$port" || break; sleep 0.05; done
