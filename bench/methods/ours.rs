@@ -13,7 +13,7 @@ use appmigration::{
     kafka::{Cluster, HeaderNames, Prober, ScanRange},
     mapping::{
         SourceOffset, TargetOffset,
-        digest::TargetDigest,
+        digest::{Digests, TargetDigest},
         origin::{Implied, OriginFormat},
     },
     search::{self, Wanted, raw_origin},
@@ -71,20 +71,19 @@ pub async fn proof(cluster: &Cluster, job: &Job, committed: &[i64]) -> Answer {
     let range =
         |(n, from): (usize, &i64)| ScanRange { partition: at(&job.topic, n), from: *from, to: job.records };
     let ranges = committed.iter().enumerate().map(range).collect();
-    let shared = Arc::new(Mutex::new(digests));
+    let shared = Arc::new(Mutex::new(Digests::new(digests)));
     let feed = Arc::clone(&shared);
     let stats = cluster
         .scan(ranges, names(), STALL, move |target, record| {
-            let mut digests = feed.lock().unwrap();
-            let digest = digests.get_mut(target).unwrap();
-            digest.record(TargetOffset(record.offset), raw_origin(&record.origin()), None);
+            let raw = raw_origin(record.origin());
+            feed.lock().unwrap().record(target, TargetOffset(record.offset), &raw, None);
             ControlFlow::Continue(())
         })
         .await
         .unwrap();
     let digests = std::mem::take(&mut *shared.lock().unwrap());
-    for (target, digest) in digests {
-        let (found, n) = (digest.finish(), usize::try_from(target.partition).unwrap());
+    for (target, found) in digests.finish() {
+        let n = usize::try_from(target.partition).unwrap();
         let seen = found.sources[&at(SOURCE, n)].records;
         assert_eq!(seen, (job.records - committed[n]).unsigned_abs(), "{target}");
     }

@@ -21,13 +21,34 @@ use super::{
 
 /// The search as a whole; a round has its own deadline.
 const FOR_EVER: Duration = Duration::from_hours(1);
-/// Bytes that one look fetches of one partition. A broker answers for a partition whose next batch is larger
-/// only now and then, so the size grows where looks go unanswered.
-const FETCH_BYTES: [u32; 3] = [32 * 1024, 256 * 1024, 2 * 1024 * 1024];
-/// A round without any answer for so long is taken for one with batches larger than the fetch.
+/// Bytes that one look fetches of one partition: a batch of a producer's default size first. A broker answers
+/// for a partition whose next batch is larger only where no other partition is, so the size grows where looks
+/// go unanswered. Of so many partitions at once, to bound what is in memory.
+const FETCHES: [Fetch; 3] = [
+    Fetch { bytes: 20 * 1024, partitions: 512 },
+    Fetch { bytes: 256 * 1024, partitions: 64 },
+    Fetch { bytes: 2 * 1024 * 1024, partitions: 16 },
+];
+/// An answer of more than so many times the bytes that were asked for is a batch larger than those, however
+/// well it was compressed.
+const OVERSIZE: u64 = 8;
+/// No answer for so long after others have come tells of it too.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// The pause between two sweeps over the queues.
 const PAUSE: Duration = Duration::from_micros(200);
+
+struct Fetch {
+    bytes: u32,
+    partitions: usize,
+}
+
+/// How a round of looks went.
+enum Swept {
+    /// All are answered.
+    Done,
+    /// The fetches are too small; what is not answered needs this size.
+    TooSmall(usize),
+}
 
 /// A look failed.
 #[derive(Debug)]
@@ -105,27 +126,24 @@ impl Prober {
         mut on: impl FnMut(usize, &LogRecord<'_>),
     ) -> Result<Vec<i64>, LookFailed> {
         let mut covered: Vec<Option<i64>> = vec![None; ranges.len()];
-        loop {
-            let assigned = self.aim(ranges, &covered).map_err(LookFailed)?;
-            let mut pending = assigned;
-            let answered = self.sweep(ranges, &mut covered, &mut pending, &mut on).map_err(LookFailed)?;
-            if answered {
-                return Ok(covered.into_iter().flatten().collect());
+        while covered.contains(&None) {
+            let mut pending = self.aim(ranges, &covered).map_err(LookFailed)?;
+            match self.sweep(ranges, &mut covered, &mut pending, &mut on).map_err(LookFailed)? {
+                Swept::Done => {}
+                Swept::TooSmall(size) => (self.size, self.consumer) = (size, None),
             }
-            // Larger fetches for those that were not answered.
-            self.size += 1;
-            self.consumer = None;
         }
+        Ok(covered.into_iter().flatten().collect())
     }
 
     fn signals(&self) -> Option<&Signals> {
         self.consumer.as_ref().map(|c| &c.consumer.context().signals)
     }
 
-    /// Has the open ranges fetched from their start.
+    /// Has some of the open ranges fetched from their start.
     fn aim(&mut self, ranges: &[ScanRange], covered: &[Option<i64>]) -> Result<Vec<Pending>, Failure> {
         if self.consumer.is_none() {
-            let made = handle::consumer(&mut settings(&self.config, FETCH_BYTES[self.size]));
+            let made = handle::consumer(&mut settings(&self.config, FETCHES[self.size].bytes));
             let consumer = made
                 .map_err(|error| Failure::Call { code: code::INVALID_ARGUMENT, reason: error.to_string() })?;
             self.consumer =
@@ -133,7 +151,8 @@ impl Prober {
         }
         let Some(Assigned { consumer, numbers }) = &mut self.consumer else { return Ok(Vec::new()) };
         let (mut pending, mut known, mut new) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, range) in ranges.iter().enumerate().filter(|(index, _)| covered[*index].is_none()) {
+        let open = ranges.iter().enumerate().filter(|(index, _)| covered[*index].is_none());
+        for (index, range) in open.take(FETCHES[self.size].partitions) {
             let place = (&range.partition, range.from);
             let number = if let Some(number) = numbers.get(&range.partition) {
                 known.push(place);
@@ -155,28 +174,33 @@ impl Prober {
         Ok(pending)
     }
 
-    /// Waits for an answer for each; false where the fetches seem too small.
+    /// Waits for an answer for each, unless the fetches seem too small.
     fn sweep(
         &mut self,
         ranges: &[ScanRange],
         covered: &mut [Option<i64>],
         pending: &mut Vec<Pending>,
         on: &mut impl FnMut(usize, &LogRecord<'_>),
-    ) -> Result<bool, Failure> {
+    ) -> Result<Swept, Failure> {
         let start = Instant::now();
         let (mut moved, mut any) = (start, false);
-        let Some(Assigned { consumer, .. }) = &self.consumer else { return Ok(true) };
+        let Some(Assigned { consumer, .. }) = &self.consumer else { return Ok(Swept::Done) };
         let signals = &consumer.context().signals;
         loop {
             let before = pending.len();
-            let mut failed = None;
+            let (mut failed, mut largest) = (None, 0);
             pending.retain(|Pending { index, number }| {
                 if failed.is_some() {
                     return true;
                 }
-                match take(consumer, *number, &ranges[*index], |record| {
-                    on(*index, &LogRecord::new(record, &self.names));
-                }) {
+                let mut bytes = 0;
+                let taken = take(consumer, *number, &ranges[*index], |record| {
+                    let record = LogRecord::new(record, &self.names);
+                    bytes += (record.key.map_or(0, <[u8]>::len) + record.value_len.unwrap_or(0)) as u64;
+                    on(*index, &record);
+                });
+                largest = largest.max(bytes);
+                match taken {
                     Ok(done) => {
                         covered[*index] = done;
                         done.is_none()
@@ -192,7 +216,10 @@ impl Prober {
             }
             if pending.is_empty() {
                 signals.succeeded();
-                return Ok(true);
+                return Ok(Swept::Done);
+            }
+            if let Some(size) = self.larger_for(largest) {
+                return Ok(Swept::TooSmall(size));
             }
             if pending.len() < before {
                 (moved, any) = (Instant::now(), true);
@@ -208,14 +235,25 @@ impl Prober {
             if !any && signals.hopeless(start) {
                 return Err(Failure::Expired);
             }
-            if any && moved.elapsed() > PATIENCE && self.size + 1 < FETCH_BYTES.len() {
-                return Ok(false);
+            if any && moved.elapsed() > PATIENCE && self.size + 1 < FETCHES.len() {
+                return Ok(Swept::TooSmall(self.size + 1));
             }
             if moved.elapsed() > self.stall {
                 return Err(Failure::Expired);
             }
             thread::sleep(PAUSE);
         }
+    }
+}
+
+impl Prober {
+    /// The fetch size for batches of about so many bytes, where the present one is too small by far.
+    fn larger_for(&self, bytes: u64) -> Option<usize> {
+        if bytes <= OVERSIZE * u64::from(FETCHES[self.size].bytes) {
+            return None;
+        }
+        let fits = FETCHES.iter().position(|fetch| u64::from(fetch.bytes) >= bytes);
+        Some(fits.unwrap_or(FETCHES.len() - 1)).filter(|size| *size > self.size)
     }
 }
 

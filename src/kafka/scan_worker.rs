@@ -72,9 +72,9 @@ where
     }
 
     fn read(&mut self, consumer: &ScanConsumer, start: Instant) -> Result<(), Failure> {
-        self.skip_what_is_gone()?;
         let queue = consumer.queue()?;
         consumer.assign(&self.ranges.open_places())?;
+        self.skip_what_is_gone(consumer)?;
         let mut progress = Progress::default();
         while !self.ranges.all_done() {
             if self.patience.cancelled() {
@@ -107,16 +107,18 @@ where
         Ok(())
     }
 
-    /// Asks for all log starts before the first fetch: one round trip, and the place where a topic that
-    /// does not exist or may not be read is told at once (a consumer would only wait).
-    fn skip_what_is_gone(&mut self) -> Result<(), Failure> {
+    /// Asks for all log starts while the consumer connects: the place where a topic that does not exist or may
+    /// not be read is told at once (a consumer would only wait).
+    fn skip_what_is_gone(&mut self, consumer: &ScanConsumer) -> Result<(), Failure> {
         let places = self.ranges.open_places();
         let partitions: Vec<_> = places.iter().map(|(partition, _)| partition.clone()).collect();
         let starts = self.log_starts(&partitions)?;
         for (partition, from) in places {
             match starts.get(&partition) {
                 Some(&start) if start > from => {
-                    self.ranges.skip_to(&partition, start);
+                    if !self.ranges.skip_to(&partition, start).reached {
+                        consumer.restart(&partition, start)?;
+                    }
                     self.stats.truncated.insert(partition, start);
                 }
                 _ => {}

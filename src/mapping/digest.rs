@@ -8,7 +8,7 @@ use super::{
     SourceOffset, TargetOffset,
     copies::Copies,
     intervals::IntervalSet,
-    origin::{ENCODING_SAMPLE, Implied, Numbers, Origin, OriginFormat, RawOrigin, decode},
+    origin::{ENCODING_SAMPLE, Implied, KeptOrigin, Numbers, Origin, OriginFormat, RawOrigin, decode},
 };
 
 /// Pipeline names that are kept per source partition: two are enough to tell that they clash.
@@ -24,7 +24,7 @@ pub struct TargetDigest {
     implied: Implied,
     numbers: Option<Numbers>,
     /// Records that wait until the encoding is decided.
-    undecided: Vec<(TargetOffset, RawOrigin, Option<KeyDigest>)>,
+    undecided: Vec<(TargetOffset, KeptOrigin, Option<KeyDigest>)>,
     wanted: BTreeSet<TopicPartition>,
     /// What was found, complete after [`TargetDigest::finish`].
     found: Found,
@@ -101,44 +101,45 @@ impl TargetDigest {
     }
 
     /// The next record. `key` is given where the topic is compacted.
-    pub fn record(&mut self, offset: TargetOffset, raw: RawOrigin, key: Option<KeyDigest>) {
+    pub fn record(&mut self, offset: TargetOffset, raw: &RawOrigin<'_>, key: Option<KeyDigest>) {
         self.found.records += 1;
         if raw.is_native() {
             self.found.natives.insert(offset.0);
             return;
         }
         if let Some(numbers) = self.numbers {
-            self.note(offset, &raw, key, numbers);
+            self.note(offset, raw, key, numbers);
             return;
         }
-        self.undecided.push((offset, raw, key));
-        if self.undecided.len() >= ENCODING_SAMPLE {
-            self.decide();
-        }
+        self.undecided.push((offset, raw.keep(), key));
     }
 
     /// The partition was read to its end.
     pub fn finish(mut self) -> Found {
-        self.decide();
+        if self.numbers.is_none() {
+            self.decide(Numbers::decide(self.samples()));
+        }
         self.found.numbers = self.numbers.filter(|_| self.found.with_origin > 0);
         self.found
     }
 
-    fn decide(&mut self) {
+    /// The offset headers of the records that wait for a decision.
+    fn samples(&self) -> impl Iterator<Item = &[u8]> {
+        self.undecided.iter().filter_map(|(_, kept, _)| kept.raw().offset)
+    }
+
+    /// Takes the decision on how numbers are written; none where it could not be made.
+    fn decide(&mut self, decided: Option<Numbers>) {
         let undecided = std::mem::take(&mut self.undecided);
-        if undecided.is_empty() {
-            return;
-        }
-        let decided = Numbers::decide(undecided.iter().filter_map(|(_, raw, _)| raw.offset.as_deref()));
-        self.found.ambiguous = decided.is_none();
+        self.found.ambiguous |= decided.is_none();
         let numbers = decided.unwrap_or(Numbers::Decimal);
         self.numbers = Some(numbers);
-        for (offset, raw, key) in undecided {
-            self.note(offset, &raw, key, numbers);
+        for (offset, kept, key) in undecided {
+            self.note(offset, &kept.raw(), key, numbers);
         }
     }
 
-    fn note(&mut self, offset: TargetOffset, raw: &RawOrigin, key: Option<KeyDigest>, numbers: Numbers) {
+    fn note(&mut self, offset: TargetOffset, raw: &RawOrigin<'_>, key: Option<KeyDigest>, numbers: Numbers) {
         let found = &mut self.found;
         match decode(raw, &self.format, &self.implied, numbers) {
             Origin::Native => {
@@ -158,8 +159,82 @@ impl TargetDigest {
     }
 }
 
+/// The digests of all target partitions that are read together: how numbers are written is decided once for
+/// a whole topic.
+#[derive(Debug, Default)]
+pub struct Digests {
+    partitions: HashMap<TopicPartition, TargetDigest>,
+    /// Records that wait for a decision, by topic; absent once it is made.
+    undecided: HashMap<String, usize>,
+}
+
+impl Digests {
+    /// What an earlier read of the topic has decided holds for partitions that showed nothing then.
+    pub fn new(partitions: HashMap<TopicPartition, TargetDigest>) -> Self {
+        let mut digests = Self { partitions, undecided: HashMap::new() };
+        let decided: BTreeMap<String, Numbers> =
+            digests.partitions.iter().filter_map(|(t, d)| Some((t.topic.clone(), d.numbers?))).collect();
+        for (t, digest) in &mut digests.partitions {
+            digest.numbers = digest.numbers.or(decided.get(&t.topic).copied());
+            if digest.numbers.is_none() {
+                digests.undecided.insert(t.topic.clone(), 0);
+            }
+        }
+        digests
+    }
+
+    /// The next record of `target`.
+    pub fn record(
+        &mut self,
+        target: &TopicPartition,
+        offset: TargetOffset,
+        raw: &RawOrigin<'_>,
+        key: Option<KeyDigest>,
+    ) {
+        let Some(digest) = self.partitions.get_mut(target) else { return };
+        digest.record(offset, raw, key);
+        if digest.numbers.is_some() || raw.is_native() {
+            return;
+        }
+        let Some(waiting) = self.undecided.get_mut(&target.topic) else { return };
+        *waiting += 1;
+        if *waiting >= ENCODING_SAMPLE {
+            self.decide(&target.topic);
+        }
+    }
+
+    /// All partitions were read to their ends.
+    pub fn finish(mut self) -> impl Iterator<Item = (TopicPartition, Found)> {
+        let undecided: Vec<String> = self.undecided.keys().cloned().collect();
+        for topic in &undecided {
+            self.decide(topic);
+        }
+        self.partitions.into_iter().map(|(t, digest)| (t, digest.finish()))
+    }
+
+    fn decide(&mut self, topic: &str) {
+        let of_topic = |(t, _): &(&TopicPartition, &TargetDigest)| t.topic == topic;
+        let samples = self.partitions.iter().filter(of_topic).flat_map(|(_, digest)| digest.samples());
+        let mut samples = samples.peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let decided = Numbers::decide(samples);
+        self.undecided.remove(topic);
+        for (_, digest) in self.partitions.iter_mut().filter(|(t, _)| t.topic == topic) {
+            digest.decide(decided);
+        }
+    }
+}
+
 impl Seen {
-    fn note(&mut self, target: TargetOffset, origin: SourceOffset, raw: &RawOrigin, key: Option<KeyDigest>) {
+    fn note(
+        &mut self,
+        target: TargetOffset,
+        origin: SourceOffset,
+        raw: &RawOrigin<'_>,
+        key: Option<KeyDigest>,
+    ) {
         self.records += 1;
         let repeats = self.copies.insert(origin, target);
         let (mut descended, mut below_all) = self.last.map_or((false, false), |l| (l.descended, l.below_all));
@@ -169,11 +244,11 @@ impl Seen {
         }
         self.last = Some(Last { target, origin, repeats, descended, below_all });
         self.lowest = Some(self.lowest.map_or(origin, |lowest| lowest.min(origin)));
-        if let Some(pipeline) = &raw.pipeline
+        if let Some(pipeline) = raw.pipeline
             && self.pipelines.len() < MAX_PIPELINES
             && !self.pipelines.contains(pipeline)
         {
-            self.pipelines.insert(pipeline.clone());
+            self.pipelines.insert(pipeline.to_vec());
         }
         if let Some(key) = key {
             let greatest = self.keys.entry(key).or_insert(origin);

@@ -14,19 +14,36 @@ const PLAUSIBLE_OFFSET: i64 = 1 << 48;
 pub const ENCODING_SAMPLE: usize = 1_000;
 
 /// The last value of each origin header of a record (rule 26): absent, or its bytes; a null is no bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawOrigin {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RawOrigin<'a> {
     /// The source topic.
-    pub topic: Option<Vec<u8>>,
+    pub topic: Option<&'a [u8]>,
     /// The source partition.
-    pub partition: Option<Vec<u8>>,
+    pub partition: Option<&'a [u8]>,
     /// The source offset.
-    pub offset: Option<Vec<u8>>,
+    pub offset: Option<&'a [u8]>,
     /// The pipeline.
-    pub pipeline: Option<Vec<u8>>,
+    pub pipeline: Option<&'a [u8]>,
 }
 
-impl RawOrigin {
+/// The same, kept beyond the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptOrigin([Option<Vec<u8>>; 4]);
+
+impl KeptOrigin {
+    /// As it was.
+    pub fn raw(&self) -> RawOrigin<'_> {
+        let [topic, partition, offset, pipeline] = self.0.each_ref().map(Option::as_deref);
+        RawOrigin { topic, partition, offset, pipeline }
+    }
+}
+
+impl RawOrigin<'_> {
+    /// A copy to keep.
+    pub fn keep(&self) -> KeptOrigin {
+        KeptOrigin([self.topic, self.partition, self.offset, self.pipeline].map(|v| v.map(<[u8]>::to_vec)))
+    }
+
     /// Whether there is no origin header at all: a native record.
     pub fn is_native(&self) -> bool {
         self.topic.is_none() && self.partition.is_none() && self.offset.is_none() && self.pipeline.is_none()
@@ -160,7 +177,7 @@ pub struct Implied {
 }
 
 /// Decodes one record's headers.
-pub fn decode(raw: &RawOrigin, format: &OriginFormat, implied: &Implied, numbers: Numbers) -> Origin {
+pub fn decode(raw: &RawOrigin<'_>, format: &OriginFormat, implied: &Implied, numbers: Numbers) -> Origin {
     if raw.is_native() {
         return Origin::Native;
     }
@@ -171,20 +188,20 @@ pub fn decode(raw: &RawOrigin, format: &OriginFormat, implied: &Implied, numbers
 }
 
 fn decode_copy(
-    raw: &RawOrigin,
+    raw: &RawOrigin<'_>,
     format: &OriginFormat,
     implied: &Implied,
     numbers: Numbers,
 ) -> Result<(TopicPartition, SourceOffset), String> {
-    let offset = number("offset", format.offset.as_deref(), raw.offset.as_deref(), numbers)?;
+    let offset = number("offset", format.offset.as_deref(), raw.offset, numbers)?;
     let partition = if format.partition.is_some() {
-        let n = number("partition", format.partition.as_deref(), raw.partition.as_deref(), numbers)?;
+        let n = number("partition", format.partition.as_deref(), raw.partition, numbers)?;
         i32::try_from(n).map_err(|_| format!("partition header holds {n}"))?
     } else {
         implied.partition.ok_or("no partition header is written and the route does not tell the partition")?
     };
     let topic = if let Some(name) = &format.topic {
-        let bytes = raw.topic.as_deref().ok_or_else(|| format!("header `{name}` is missing"))?;
+        let bytes = raw.topic.ok_or_else(|| format!("header `{name}` is missing"))?;
         String::from_utf8(bytes.to_vec()).map_err(|_| format!("header `{name}` is not UTF-8"))?
     } else {
         implied.topic.clone().ok_or("no topic header is written and the route does not tell the topic")?
@@ -221,13 +238,8 @@ mod tests {
         OriginFormat::new(&Features { tracing_headers, ..Features::default() }, &Tracing::default())
     }
 
-    fn raw(topic: &[u8], partition: &[u8], offset: &[u8]) -> RawOrigin {
-        RawOrigin {
-            topic: Some(topic.to_vec()),
-            partition: Some(partition.to_vec()),
-            offset: Some(offset.to_vec()),
-            pipeline: None,
-        }
+    fn raw<'a>(topic: &'a [u8], partition: &'a [u8], offset: &'a [u8]) -> RawOrigin<'a> {
+        RawOrigin { topic: Some(topic), partition: Some(partition), offset: Some(offset), pipeline: None }
     }
 
     #[test]
@@ -238,8 +250,9 @@ mod tests {
 
     #[test]
     fn binary_numbers_decode_in_either_order() {
-        let be = raw(b"orders", &3_i32.to_be_bytes(), &1204_i64.to_be_bytes());
-        let le = raw(b"orders", &3_i64.to_le_bytes(), &1204_i64.to_le_bytes());
+        let (be, le) =
+            ((3_i32.to_be_bytes(), 1204_i64.to_be_bytes()), (3_i64.to_le_bytes(), 1204_i64.to_le_bytes()));
+        let (be, le) = (raw(b"orders", &be.0, &be.1), raw(b"orders", &le.0, &le.1));
         let expected = Origin::Copy(TopicPartition::new("orders", 3), SourceOffset(1204));
         assert_eq!(decode(&be, &format(), &Implied::default(), Numbers::BigEndian), expected);
         assert_eq!(decode(&le, &format(), &Implied::default(), Numbers::LittleEndian), expected);
@@ -266,7 +279,7 @@ mod tests {
     fn headers_that_are_not_written_follow_from_the_route() {
         let format = OriginFormat { topic: None, partition: None, ..format() };
         let implied = Implied { topic: Some("orders".into()), partition: Some(1) };
-        let raw = RawOrigin { offset: Some(b"7".to_vec()), ..RawOrigin::default() };
+        let raw = RawOrigin { offset: Some(b"7"), ..RawOrigin::default() };
         assert_eq!(
             decode(&raw, &format, &implied, Numbers::Decimal),
             Origin::Copy(TopicPartition::new("orders", 1), SourceOffset(7))

@@ -15,7 +15,7 @@ use crate::{
     TopicPartition,
     mapping::{
         SourceOffset, TargetOffset,
-        origin::{Implied, Numbers, Origin, OriginFormat, RawOrigin, decode},
+        origin::{ENCODING_SAMPLE, Implied, KeptOrigin, Numbers, Origin, OriginFormat, RawOrigin, decode},
     },
 };
 use crossing::Crossing;
@@ -35,9 +35,14 @@ pub trait Log {
     /// What can go wrong.
     type Error;
 
-    /// Looks into many logs at once. Each glimpse holds the records from its probe's offset on that come
-    /// with one answer: at least one, unless the log holds none before `to`.
-    fn look(&mut self, probes: &[Probe]) -> Result<Vec<Glimpse>, Self::Error>;
+    /// Looks into many logs at once, and gives of each the records from its probe's offset on that come with
+    /// one answer, in ascending order, with the probe's place in `probes`: at least one, unless the log holds
+    /// none before `to`. Returns for each probe up to where everything was given.
+    fn look(
+        &mut self,
+        probes: &[Probe],
+        on: &mut dyn FnMut(usize, TargetOffset, &RawOrigin<'_>),
+    ) -> Result<Vec<TargetOffset>, Self::Error>;
 }
 
 /// A look into one log.
@@ -49,15 +54,6 @@ pub struct Probe {
     pub from: TargetOffset,
     /// The first one of no interest.
     pub to: TargetOffset,
-}
-
-/// What a look brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Glimpse {
-    /// The records from the probe's `from` to `covered_to`, in ascending order.
-    pub records: Vec<(TargetOffset, RawOrigin)>,
-    /// Everything below it, from the probe's `from` on, is in `records`.
-    pub covered_to: TargetOffset,
 }
 
 /// A target partition to be searched.
@@ -133,8 +129,9 @@ pub fn search<L: Log>(
             break;
         }
         let (numbers, probes): (Vec<usize>, Vec<Probe>) = open.into_iter().unzip();
-        for ((number, probe), glimpse) in numbers.into_iter().zip(&probes).zip(log.look(&probes)?) {
-            searches[number].take(probe, &glimpse);
+        let covered = log.look(&probes, &mut |n, offset, raw| searches[numbers[n]].record(offset, raw))?;
+        for ((number, probe), covered_to) in numbers.iter().zip(&probes).zip(covered) {
+            searches[*number].looked(probe, covered_to);
         }
         found.rounds += 1;
     }
@@ -153,6 +150,10 @@ struct Search<'a> {
     wanted: &'a Wanted,
     format: &'a OriginFormat,
     numbers: Option<Numbers>,
+    /// Records of the present look that wait until the encoding is decided.
+    undecided: Vec<(TargetOffset, KeptOrigin)>,
+    /// Copies that the present look brought.
+    copies: BTreeMap<&'a TopicPartition, Vec<Copy>>,
     crossings: BTreeMap<&'a TopicPartition, Crossing>,
     batch: i64,
     probes: u32,
@@ -169,6 +170,8 @@ impl<'a> Search<'a> {
             wanted,
             format,
             numbers: Numbers::fixed(format.encoding),
+            undecided: Vec::new(),
+            copies: BTreeMap::new(),
             crossings: wanted.committed.iter().map(crossing).collect(),
             batch: FIRST_BATCH,
             probes: 0,
@@ -194,43 +197,60 @@ impl<'a> Search<'a> {
         Some(Probe { target: self.target.clone(), from, to: self.wanted.end })
     }
 
-    fn take(&mut self, probe: &Probe, glimpse: &Glimpse) {
-        self.records += glimpse.records.len() as u64;
-        if glimpse.covered_to <= probe.from {
-            self.unfit = Some("retention took records while it was searched");
+    /// Takes what a look brings.
+    fn record(&mut self, offset: TargetOffset, raw: &RawOrigin<'_>) {
+        self.records += 1;
+        match self.numbers {
+            Some(numbers) => self.note(offset, raw, numbers),
+            None if raw.is_native() => {}
+            None => {
+                self.undecided.push((offset, raw.keep()));
+                if self.undecided.len() >= ENCODING_SAMPLE {
+                    self.decide();
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self) {
+        if self.undecided.is_empty() || self.unfit.is_some() {
             return;
         }
-        if glimpse.covered_to < self.wanted.end {
-            self.batch = (glimpse.covered_to.0 - probe.from.0).max(self.batch / 2);
+        let undecided = std::mem::take(&mut self.undecided);
+        self.numbers = Numbers::decide(undecided.iter().filter_map(|(_, kept)| kept.raw().offset));
+        let Some(numbers) = self.numbers else {
+            self.unfit = Some("the encoding of its origin headers is not told by a few records");
+            return;
+        };
+        for (offset, kept) in &undecided {
+            self.note(*offset, &kept.raw(), numbers);
         }
-        let mut samples = glimpse.records.iter().filter_map(|(_, raw)| raw.offset.as_deref()).peekable();
-        if self.numbers.is_none() && samples.peek().is_some() {
-            self.numbers = Numbers::decide(samples);
-            if self.numbers.is_none() {
-                self.unfit = Some("the encoding of its origin headers is not told by a few records");
-                return;
-            }
-        }
-        // Without any sample there is nothing to be decoded either.
-        let numbers = self.numbers.unwrap_or(Numbers::Decimal);
-        let mut copies: BTreeMap<&TopicPartition, Vec<Copy>> = BTreeMap::new();
-        for (offset, raw) in &glimpse.records {
-            match decode(raw, self.format, &self.wanted.implied, numbers) {
-                Origin::Copy(q, origin) => {
-                    if let Some((q, _)) = self.wanted.committed.get_key_value(&q) {
-                        copies.entry(q).or_default().push((*offset, origin));
-                    }
+    }
+
+    fn note(&mut self, offset: TargetOffset, raw: &RawOrigin<'_>, numbers: Numbers) {
+        match decode(raw, self.format, &self.wanted.implied, numbers) {
+            Origin::Copy(q, origin) => {
+                if let Some((q, _)) = self.wanted.committed.get_key_value(&q) {
+                    self.copies.entry(q).or_default().push((offset, origin));
                 }
-                Origin::Undecodable(_) => {
-                    self.unfit = Some("it holds origins that cannot be decoded");
-                    return;
-                }
-                Origin::Native => {}
             }
+            Origin::Undecodable(_) => self.unfit = Some("it holds origins that cannot be decoded"),
+            Origin::Native => {}
         }
+    }
+
+    /// The look is over.
+    fn looked(&mut self, probe: &Probe, covered_to: TargetOffset) {
+        self.decide();
+        if covered_to <= probe.from {
+            self.unfit = Some("retention took records while it was searched");
+        }
+        if covered_to < self.wanted.end {
+            self.batch = (covered_to.0 - probe.from.0).max(self.batch / 2);
+        }
+        let mut copies = std::mem::take(&mut self.copies);
         for (q, crossing) in &mut self.crossings {
-            let copies = copies.remove(*q).unwrap_or_default();
-            crossing.take(probe.from, glimpse.covered_to, copies.into_iter());
+            crossing.take(probe.from, covered_to, copies.remove(*q).unwrap_or_default().into_iter());
         }
     }
 

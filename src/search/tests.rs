@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 
 use proptest::prelude::*;
 
-use super::{Copy, Glimpse, Guess, Log, Probe, Wanted, search};
+use super::{Copy, Guess, Log, Probe, Wanted, search};
 use crate::{
     TopicPartition,
     api::v1alpha1::Encoding,
@@ -27,34 +27,36 @@ struct Memory {
 impl Log for Memory {
     type Error = Infallible;
 
-    fn look(&mut self, probes: &[Probe]) -> Result<Vec<Glimpse>, Infallible> {
+    fn look(
+        &mut self,
+        probes: &[Probe],
+        on: &mut dyn FnMut(usize, TargetOffset, &RawOrigin<'_>),
+    ) -> Result<Vec<TargetOffset>, Infallible> {
         self.looks += probes.len();
-        Ok(probes.iter().map(|probe| self.glimpse(probe)).collect())
+        let look = |(n, probe): (usize, &Probe)| self.answer(probe, |offset, raw| on(n, offset, raw));
+        Ok(probes.iter().enumerate().map(look).collect())
     }
 }
 
 impl Memory {
-    fn glimpse(&self, probe: &Probe) -> Glimpse {
+    fn answer(&self, probe: &Probe, mut on: impl FnMut(TargetOffset, &RawOrigin<'_>)) -> TargetOffset {
         assert!(probe.from < probe.to, "{probe:?}");
-        let within = self.records.range(probe.from.0..probe.to.0);
-        let records: Vec<_> =
-            within.take(self.batch).map(|(o, copy)| (TargetOffset(*o), raw(*copy))).collect();
-        let covered_to = if records.len() < self.batch {
-            probe.to
-        } else {
-            records.last().map_or(probe.to, |(o, _)| o.next())
-        };
-        Glimpse { records, covered_to }
-    }
-}
-
-fn raw(copy: Option<(i32, i64)>) -> RawOrigin {
-    let Some((partition, offset)) = copy else { return RawOrigin::default() };
-    RawOrigin {
-        topic: Some(b"orders".to_vec()),
-        partition: Some(partition.to_string().into_bytes()),
-        offset: Some(offset.to_string().into_bytes()),
-        pipeline: None,
+        let within: Vec<_> = self.records.range(probe.from.0..probe.to.0).take(self.batch).collect();
+        for (offset, copy) in &within {
+            let (partition, origin) = copy.unwrap_or_default();
+            let (partition, origin) = (partition.to_string(), origin.to_string());
+            let copied = RawOrigin {
+                topic: Some(b"orders"),
+                partition: Some(partition.as_bytes()),
+                offset: Some(origin.as_bytes()),
+                pipeline: None,
+            };
+            on(TargetOffset(**offset), &if copy.is_some() { copied } else { RawOrigin::default() });
+        }
+        match within.last() {
+            Some((offset, _)) if within.len() == self.batch => TargetOffset(**offset).next(),
+            _ => probe.to,
+        }
     }
 }
 

@@ -68,18 +68,24 @@ fn format() -> OriginFormat {
     OriginFormat::new(&Features { tracing_headers, ..Features::default() }, &Tracing::default())
 }
 
-fn headers(record: Record) -> Option<RawOrigin> {
-    let raw = |q: i32, offset: &str| RawOrigin {
-        topic: Some(b"orders".to_vec()),
-        partition: Some(q.to_string().into_bytes()),
-        offset: Some(offset.as_bytes().to_vec()),
-        pipeline: None,
-    };
+#[allow(clippy::option_option)]
+/// The numbers of its headers as text; none for what no reader is given.
+fn headers(record: Record) -> Option<Option<[String; 2]>> {
     match record {
-        Record::Copy(q, s) => Some(raw(q, &s.to_string())),
-        Record::Undecodable => Some(raw(0, "?")),
-        Record::Native => Some(RawOrigin::default()),
+        Record::Copy(q, s) => Some(Some([q.to_string(), s.to_string()])),
+        Record::Undecodable => Some(Some(["0".into(), "?".into()])),
+        Record::Native => Some(None),
         Record::Hidden => None,
+    }
+}
+
+fn raw(headers: Option<&[String; 2]>) -> RawOrigin<'_> {
+    let Some([partition, offset]) = headers else { return RawOrigin::default() };
+    RawOrigin {
+        topic: Some(b"orders"),
+        partition: Some(partition.as_bytes()),
+        offset: Some(offset.as_bytes()),
+        pipeline: None,
     }
 }
 
@@ -113,9 +119,9 @@ impl World {
         for (offset, record) in self.targets[n].iter().enumerate() {
             let offset = i64::try_from(offset).unwrap();
             if (from..end).contains(&offset)
-                && let Some(raw) = headers(*record)
+                && let Some(headers) = headers(*record)
             {
-                digest.record(TargetOffset(offset), raw, None);
+                digest.record(TargetOffset(offset), &raw(headers.as_ref()), None);
             }
         }
         TargetFacts {

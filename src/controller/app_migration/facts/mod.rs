@@ -275,7 +275,7 @@ pub fn is_copy_of(
     origin: SourceOffset,
 ) -> bool {
     use crate::mapping::origin::{Implied, Numbers, Origin, decode};
-    let raw = search::raw_origin(&record.origin());
+    let raw = search::raw_origin(record.origin());
     let implied = Implied { topic: Some(q.topic.clone()), partition: Some(q.partition) };
     [Numbers::Decimal, Numbers::BigEndian, Numbers::LittleEndian]
         .into_iter()

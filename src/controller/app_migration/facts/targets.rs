@@ -1,7 +1,7 @@
 //! The target partitions, read as far as is needed: from where a search says, or whole.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::ControlFlow,
     sync::{Arc, Mutex},
 };
@@ -11,7 +11,7 @@ use crate::{
     kafka::{Cluster, ScanRange},
     mapping::{
         Compaction, Doubts, Facts, SourceOffset, TargetFacts, TargetOffset,
-        digest::{self, TargetDigest},
+        digest::{self, Digests, TargetDigest},
     },
     search::{self, Found, Wanted, raw_origin},
 };
@@ -150,7 +150,7 @@ impl Targets {
     /// Reads on, up to the ends of now: one moment for all.
     pub async fn read(&mut self, target: &Cluster, request: &Request<'_>) -> Result<(), Fault> {
         self.look_at_bounds(target).await?;
-        let mut digests = BTreeMap::new();
+        let (mut digests, mut compacted) = (HashMap::new(), BTreeSet::new());
         let mut ranges = Vec::new();
         for (t, target) in &mut self.0 {
             let wanted: BTreeSet<TopicPartition> = request
@@ -167,27 +167,28 @@ impl Targets {
             }
             let found = std::mem::take(&mut target.facts.found);
             let digest = TargetDigest::resume(request.format.clone(), implied, wanted, found);
-            digests.insert(t.clone(), (digest, target.facts.is_compacted()));
+            digests.insert(t.clone(), digest);
+            if target.facts.is_compacted() {
+                compacted.insert(t.clone());
+            }
             let (from, to) = (target.next.max(target.facts.log_start), target.facts.end.max(target.next));
             ranges.push(ScanRange { partition: t.clone(), from: from.0, to: to.0 });
             (target.next, target.facts.end) = (to, to);
         }
-        let digests = Arc::new(Mutex::new(digests));
+        let digests = Arc::new(Mutex::new(Digests::new(digests)));
         let feed = Arc::clone(&digests);
         let stats = target
             .scan(ranges, header_names(request.format), STALL, move |t, record| {
-                if let Some((digest, compacted)) = locked(&feed).get_mut(t) {
-                    let key = if *compacted { record.key.map(key_digest) } else { None };
-                    digest.record(TargetOffset(record.offset), raw_origin(&record.origin()), key);
-                }
+                let key = if compacted.contains(t) { record.key.map(key_digest) } else { None };
+                locked(&feed).record(t, TargetOffset(record.offset), &raw_origin(record.origin()), key);
                 ControlFlow::Continue(())
             })
             .await
             .map_err(on_target)?;
         let digests = std::mem::take(&mut *locked(&digests));
-        for (t, (digest, _)) in digests {
+        for (t, found) in digests.finish() {
             let Some(Target { facts, .. }) = self.0.get_mut(&t) else { continue };
-            facts.found = digest.finish();
+            facts.found = found;
             // Retention may have moved a log start while it was read.
             if let Some(start) = stats.truncated.get(&t) {
                 facts.log_start = facts.log_start.max(TargetOffset(*start)).min(facts.end);
