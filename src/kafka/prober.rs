@@ -2,7 +2,6 @@
 //! Decides nothing.
 
 use std::{
-    collections::HashMap,
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +10,7 @@ use rdkafka::ClientConfig;
 use tokio::sync::oneshot;
 
 use super::{
-    Cluster, ConnectionConfig, HeaderNames, KafkaError, LogRecord, Purpose, ScanRange, TopicPartition,
+    Cluster, ConnectionConfig, HeaderNames, KafkaError, LogRecord, Purpose, ScanRange,
     ffi::{Failure, Polled, ProbeConsumer, code},
     handle,
     patience::Patience,
@@ -21,13 +20,14 @@ use super::{
 
 /// The search as a whole; a round has its own deadline.
 const FOR_EVER: Duration = Duration::from_hours(1);
-/// Bytes that one look fetches of one partition: a batch of a producer's default size first. A broker answers
+/// Bytes that one look fetches of one partition: a batch of a producer's default
+/// size first, one of a broker's largest last. A broker answers
 /// for a partition whose next batch is larger only where no other partition is, so the size grows where looks
 /// go unanswered. Of so many partitions at once, to bound what is in memory.
 const FETCHES: [Fetch; 3] = [
     Fetch { bytes: 20 * 1024, partitions: 512 },
-    Fetch { bytes: 256 * 1024, partitions: 64 },
-    Fetch { bytes: 2 * 1024 * 1024, partitions: 16 },
+    Fetch { bytes: 160 * 1024, partitions: 64 },
+    Fetch { bytes: 1088 * 1024, partitions: 8 },
 ];
 /// An answer of more than so many times the bytes that were asked for is a batch larger than those, however
 /// well it was compressed.
@@ -61,21 +61,8 @@ pub struct Prober {
     stall: Duration,
     patience: Patience,
     size: usize,
-    consumer: Option<Assigned>,
-}
-
-/// The consumer of the present fetch size.
-struct Assigned {
-    consumer: ProbeConsumer<Context>,
-    numbers: HashMap<TopicPartition, usize>,
-}
-
-/// A partition that a round still waits for.
-struct Pending {
-    /// Its place in the round.
-    index: usize,
-    /// Its number at the consumer.
-    number: usize,
+    /// That of the present fetch size.
+    consumer: Option<ProbeConsumer<Context>>,
 }
 
 impl Cluster {
@@ -127,51 +114,43 @@ impl Prober {
     ) -> Result<Vec<i64>, LookFailed> {
         let mut covered: Vec<Option<i64>> = vec![None; ranges.len()];
         while covered.contains(&None) {
-            let mut pending = self.aim(ranges, &covered).map_err(LookFailed)?;
-            match self.sweep(ranges, &mut covered, &mut pending, &mut on).map_err(LookFailed)? {
+            let aimed = self.aim(ranges, &covered).map_err(LookFailed)?;
+            match self.sweep(ranges, &mut covered, &aimed, &mut on).map_err(LookFailed)? {
                 Swept::Done => {}
-                Swept::TooSmall(size) => (self.size, self.consumer) = (size, None),
+                Swept::TooSmall(size) => {
+                    self.size = size;
+                    // Closing it takes a while.
+                    let former = self.consumer.take();
+                    thread::spawn(move || drop(former));
+                }
             }
         }
         Ok(covered.into_iter().flatten().collect())
     }
 
     fn signals(&self) -> Option<&Signals> {
-        self.consumer.as_ref().map(|c| &c.consumer.context().signals)
+        self.consumer.as_ref().map(|c| &c.context().signals)
     }
 
-    /// Has some of the open ranges fetched from their start.
-    fn aim(&mut self, ranges: &[ScanRange], covered: &[Option<i64>]) -> Result<Vec<Pending>, Failure> {
-        if self.consumer.is_none() {
-            let made = handle::consumer(&mut settings(&self.config, FETCHES[self.size].bytes));
-            let consumer = made
-                .map_err(|error| Failure::Call { code: code::INVALID_ARGUMENT, reason: error.to_string() })?;
-            self.consumer =
-                Some(Assigned { consumer: ProbeConsumer::new(consumer)?, numbers: HashMap::new() });
-        }
-        let Some(Assigned { consumer, numbers }) = &mut self.consumer else { return Ok(Vec::new()) };
-        let (mut pending, mut known, mut new) = (Vec::new(), Vec::new(), Vec::new());
-        let open = ranges.iter().enumerate().filter(|(index, _)| covered[*index].is_none());
-        for (index, range) in open.take(FETCHES[self.size].partitions) {
-            let place = (&range.partition, range.from);
-            let number = if let Some(number) = numbers.get(&range.partition) {
-                known.push(place);
-                *number
-            } else {
-                let number = consumer.len() + new.len();
-                new.push(place);
-                numbers.insert(range.partition.clone(), number);
-                number
-            };
-            pending.push(Pending { index, number });
-        }
-        if !known.is_empty() {
-            consumer.seek(&known, self.stall)?;
-        }
-        if !new.is_empty() {
-            consumer.assign(&new)?;
-        }
-        Ok(pending)
+    /// Has some of the open ranges fetched from their start: their places in `ranges`.
+    fn aim(&mut self, ranges: &[ScanRange], covered: &[Option<i64>]) -> Result<Vec<usize>, Failure> {
+        let fetch = &FETCHES[self.size];
+        let consumer = match &mut self.consumer {
+            Some(consumer) => consumer,
+            none => {
+                let made = handle::consumer(&mut settings(&self.config, fetch.bytes));
+                let refused = |error: KafkaError| Failure::Call {
+                    code: code::INVALID_ARGUMENT,
+                    reason: error.to_string(),
+                };
+                none.insert(ProbeConsumer::new(made.map_err(refused)?)?)
+            }
+        };
+        let open = (0..ranges.len()).filter(|index| covered[*index].is_none());
+        let open: Vec<usize> = open.take(fetch.partitions).collect();
+        let place = |index: &usize| (&ranges[*index].partition, ranges[*index].from);
+        consumer.assign(&open.iter().map(place).collect::<Vec<_>>())?;
+        Ok(open)
     }
 
     /// Waits for an answer for each, unless the fetches seem too small.
@@ -179,17 +158,18 @@ impl Prober {
         &mut self,
         ranges: &[ScanRange],
         covered: &mut [Option<i64>],
-        pending: &mut Vec<Pending>,
+        aimed: &[usize],
         on: &mut impl FnMut(usize, &LogRecord<'_>),
     ) -> Result<Swept, Failure> {
         let start = Instant::now();
         let (mut moved, mut any) = (start, false);
-        let Some(Assigned { consumer, .. }) = &self.consumer else { return Ok(Swept::Done) };
+        let Some(consumer) = &self.consumer else { return Ok(Swept::Done) };
+        let mut pending: Vec<(usize, usize)> = aimed.iter().copied().enumerate().collect();
         let signals = &consumer.context().signals;
         loop {
             let before = pending.len();
             let (mut failed, mut largest) = (None, 0);
-            pending.retain(|Pending { index, number }| {
+            pending.retain(|(number, index)| {
                 if failed.is_some() {
                     return true;
                 }

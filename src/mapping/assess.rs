@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     Facts, SourceFacts,
-    facts::SourceLogs,
+    facts::{SourceLogs, Verified},
     finding::Finding,
     gaps::gap_text,
     judge::{Judge, Judgement, View, view},
@@ -18,6 +18,10 @@ use super::{
     position::{self, Position},
     source_log::{Question, SourceLog},
 };
+
+/// Why a position in a log that was read in windows is not called exact.
+pub(super) const NOT_ALL_READ: &str =
+    "only windows around the position and before the end were read (policies.verification: Window)";
 
 /// What follows from the facts.
 #[derive(Debug)]
@@ -207,7 +211,10 @@ fn certificate(
     // What is still to come cannot be told by target partition: it stands in the first row alone.
     let to_come: &[(i64, i64)] = if first_row { &judgement.to_come } else { &[] };
     let reread = position::reread(view, c, position.offset, to_come);
-    let why = why_not_exact(judgement, view, reread);
+    let mut why = why_not_exact(judgement, view, reread);
+    if view.facts.verified == Verified::Window {
+        why.push(NOT_ALL_READ.to_owned());
+    }
     let at_offset = |(offset, origin)| RecordRef { offset, origin };
     SourceCertificate {
         topic: q.topic.clone(),
@@ -226,7 +233,7 @@ fn certificate(
         exact: why.is_empty(),
         why,
         proven_by: judgement.proven_by.unwrap_or(ProvenBy::Waived),
-        verified: if view.facts.is_partial() { "Backlog" } else { "Scan" }.to_owned(),
+        verified: view.facts.verified.name().to_owned(),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Found {
     pub records: u64,
     /// Records that carry an origin, of whatever partition.
     pub with_origin: u64,
+    /// How often a stretch was left unread.
+    pub leaps: u32,
     /// The encoding could not be decided.
     pub ambiguous: bool,
     /// How numbers were read; none where no record carried an origin.
@@ -64,6 +66,10 @@ pub struct Seen {
     pub keys: HashMap<KeyDigest, SourceOffset>,
     /// Copies read, repeats included.
     pub records: u64,
+    /// Origins that an unread stretch is taken to hold: those between what was read before and behind it.
+    pub assumed: IntervalSet,
+    /// The unread stretch that is over once a greater origin than this one comes.
+    leap: Option<SourceOffset>,
     /// The smallest origin.
     lowest: Option<SourceOffset>,
 }
@@ -114,13 +120,29 @@ impl TargetDigest {
         self.undecided.push((offset, raw.keep(), key));
     }
 
+    /// A stretch is left unread before the next record.
+    pub fn leap(&mut self) {
+        self.decide_alone();
+        self.found.leaps += 1;
+        for q in &self.wanted {
+            let seen = self.found.sources.entry(q.clone()).or_default();
+            seen.leap = Some(seen.copies.max_origin().unwrap_or(SourceOffset(-1)));
+        }
+    }
+
     /// The partition was read to its end.
     pub fn finish(mut self) -> Found {
-        if self.numbers.is_none() {
-            self.decide(Numbers::decide(self.samples()));
-        }
+        self.decide_alone();
+        // A partition of which nothing was seen.
+        self.found.sources.retain(|_, seen| seen.records > 0);
         self.found.numbers = self.numbers.filter(|_| self.found.with_origin > 0);
         self.found
+    }
+
+    fn decide_alone(&mut self) {
+        if self.numbers.is_none() && !self.undecided.is_empty() {
+            self.decide(Numbers::decide(self.samples()));
+        }
     }
 
     /// The offset headers of the records that wait for a decision.
@@ -203,6 +225,14 @@ impl Digests {
         }
     }
 
+    /// A stretch of `target` is left unread before its next record.
+    pub fn leap(&mut self, target: &TopicPartition) {
+        self.decide(&target.topic);
+        if let Some(digest) = self.partitions.get_mut(target) {
+            digest.leap();
+        }
+    }
+
     /// All partitions were read to their ends.
     pub fn finish(mut self) -> impl Iterator<Item = (TopicPartition, Found)> {
         let undecided: Vec<String> = self.undecided.keys().cloned().collect();
@@ -236,6 +266,10 @@ impl Seen {
         key: Option<KeyDigest>,
     ) {
         self.records += 1;
+        if let Some(before) = self.leap.filter(|before| origin > *before) {
+            self.assumed.insert_range(before.0 + 1, origin.0);
+            self.leap = None;
+        }
         let repeats = self.copies.insert(origin, target);
         let (mut descended, mut below_all) = self.last.map_or((false, false), |l| (l.descended, l.below_all));
         if self.last.is_some_and(|last| origin <= last.origin) {

@@ -8,11 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{TopicPartition, api::v1alpha1::Reason};
+use crate::{
+    TopicPartition,
+    api::v1alpha1::{Reason, Verification},
+};
 
 use super::{
     Assessment, Facts, Finding, SourceOffset, TargetFacts,
-    assess::judge,
+    assess::{NOT_ALL_READ, judge},
     facts::SourceLogs,
     plan::{Kind, TargetPlan},
     source_log::Question,
@@ -58,7 +61,9 @@ pub fn doubts(
             for plan in plans {
                 doubts.plan(facts, plan);
             }
-            doubts.bounded(facts, logs, bounds)?;
+            if facts.policies.verification == Verification::Backlog {
+                doubts.bounded(facts, logs, bounds)?;
+            }
         }
     }
     Ok(doubts)
@@ -86,12 +91,14 @@ impl Doubts {
 
     /// Everything that is not clear-cut.
     fn plan(&mut self, facts: &Facts, plan: &TargetPlan) {
+        let windows = facts.policies.verification == Verification::Window;
         // Nothing of the group below the position: what lies before the part may bear on it.
-        if !matches!(plan.kind, Kind::Boundary | Kind::End) {
+        if !windows && !matches!(plan.kind, Kind::Boundary | Kind::End) {
             self.read(facts, &[plan.target()]);
         }
         for row in &plan.sources {
-            if row.exact && row.filtered == 0 {
+            // What windows leave open is stated; what they show is looked into.
+            if row.why.iter().all(|why| windows && why == NOT_ALL_READ) && row.filtered == 0 {
                 continue;
             }
             if let Some(source) = facts.sources.get(&TopicPartition::new(&row.topic, row.partition)) {

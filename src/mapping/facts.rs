@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{GapPolicy, NativeRecords, Policies, ReplicationProof, Reprocessing},
+    api::v1alpha1::{GapPolicy, NativeRecords, Policies, ReplicationProof, Reprocessing, Verification},
 };
 
 use super::{SourceOffset, TargetOffset, digest::Found, source_log::SourceLog};
@@ -61,10 +61,35 @@ pub struct TargetFacts {
     pub compaction: Compaction,
     /// From where on it was read: the log start, or what a search found.
     pub read_from: TargetOffset,
+    /// How far it was read.
+    pub verified: Verified,
     /// Looks that the search took.
     pub probes: u32,
-    /// What was read in `[read_from, E)`.
+    /// What was read in `[read_from, E)`, or in windows of it.
     pub found: Found,
+}
+
+/// How far a target partition was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verified {
+    /// All of it.
+    #[default]
+    Scan,
+    /// From the position that a search found to the end.
+    Backlog,
+    /// Around that position and before the end.
+    Window,
+}
+
+impl Verified {
+    /// As certificates have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "Scan",
+            Self::Backlog => "Backlog",
+            Self::Window => "Window",
+        }
+    }
 }
 
 /// Whether a topic is compacted.
@@ -85,9 +110,9 @@ impl TargetFacts {
         self.compaction == Compaction::On
     }
 
-    /// Whether the log begins before what was read.
+    /// Whether some of the log was not read.
     pub fn is_partial(&self) -> bool {
-        self.read_from > self.log_start
+        self.read_from > self.log_start || self.found.leaps > 0
     }
 }
 
@@ -102,6 +127,8 @@ pub struct MappingPolicies {
     pub native_records: NativeRecords,
     /// Whether completeness must be proven.
     pub replication_proof: ReplicationProof,
+    /// How far a position is checked.
+    pub verification: Verification,
 }
 
 impl From<&Policies> for MappingPolicies {
@@ -111,6 +138,7 @@ impl From<&Policies> for MappingPolicies {
             reprocessing: policies.reprocessing,
             native_records: policies.native_records,
             replication_proof: policies.replication_proof,
+            verification: policies.verification,
         }
     }
 }

@@ -130,10 +130,14 @@ impl Judge<'_, '_> {
             as u64
     }
 
-    /// Every origin that any target holds.
+    /// Every origin that any target holds, or is taken to hold where it was not read.
     fn origins(&self) -> IntervalSet {
         let mut origins = IntervalSet::default();
         for (from, to) in self.views.iter().flat_map(|v| v.copies.origins()) {
+            origins.insert_range(from, to);
+        }
+        let assumed = self.views.iter().filter_map(|v| v.seen).flat_map(|s| s.assumed.within(0, i64::MAX));
+        for (from, to) in assumed {
             origins.insert_range(from, to);
         }
         origins

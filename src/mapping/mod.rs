@@ -26,7 +26,7 @@ mod tests;
 
 pub use assess::{Assessment, assess};
 pub use doubts::{Bounds, Doubts, doubts};
-pub use facts::{Compaction, Facts, MappingPolicies, SourceFacts, SourceLogs, TargetFacts};
+pub use facts::{Compaction, Facts, MappingPolicies, SourceFacts, SourceLogs, TargetFacts, Verified};
 pub use finding::Finding;
 pub use offsets::{SourceOffset, TargetOffset};
 pub use plan::Plan;

@@ -87,6 +87,13 @@ impl Guess {
         self.around.values().filter_map(|(_, above)| above.map(|(offset, _)| offset)).min()
     }
 
+    /// The first and the last of the records on both sides of the crossings.
+    pub fn extent(&self) -> Option<(TargetOffset, TargetOffset)> {
+        let sides = self.around.values().flat_map(|(below, above)| [below, above]);
+        let offsets = || sides.clone().flatten().map(|(offset, _)| *offset);
+        Some((offsets().min()?, offsets().max()?))
+    }
+
     /// The last copy directly below the crossings: reading from there on shows both sides of all of them.
     /// None where a source partition has copies above its committed offset only.
     pub fn last_below(&self) -> Option<TargetOffset> {

@@ -31,3 +31,4 @@ mod rest;
 mod searches;
 mod source_group;
 mod target_group;
+mod windows;

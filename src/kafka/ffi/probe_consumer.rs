@@ -36,9 +36,12 @@ impl<C: ConsumerContext + 'static> ProbeConsumer<C> {
         self.consumer.context()
     }
 
-    /// Starts fetching these partitions, each from its offset. What was assigned before stays. The first
-    /// gets the number that [`Self::len`] gave before, the others follow.
+    /// Fetches these partitions, each from its offset, and nothing else any more. They are numbered from 0 on.
     pub(in crate::kafka) fn assign(&mut self, places: &[(&TopicPartition, i64)]) -> Result<(), Failure> {
+        // An assigned partition whose queue is empty is fetched of, and one record on a queue keeps a whole
+        // batch in memory.
+        self.partitions.clear();
+        self.consumer.assign(&TopicPartitionList::new()).map_err(|error| local(&error))?;
         for (at, _) in places {
             let topic = c_string(&at.topic)?;
             // SAFETY: the client is valid; the queue is a reference of ours, given back by `Queue`. An
@@ -51,25 +54,7 @@ impl<C: ConsumerContext + 'static> ProbeConsumer<C> {
                 self.partitions.push(queue);
             }
         }
-        self.consumer.incremental_assign(&list(places)?).map_err(|error| local(&error))
-    }
-
-    /// How many partitions are assigned.
-    pub(in crate::kafka) fn len(&self) -> usize {
-        self.partitions.len()
-    }
-
-    /// Goes on fetching from these offsets instead. What was fetched before is not given out any more.
-    pub(in crate::kafka) fn seek(
-        &self,
-        places: &[(&TopicPartition, i64)],
-        wait: Duration,
-    ) -> Result<(), Failure> {
-        let done = self.consumer.seek_partitions(list(places)?, wait).map_err(|error| local(&error))?;
-        for element in done.elements() {
-            element.error().map_err(|error| local(&error))?;
-        }
-        Ok(())
+        self.consumer.assign(&list(places)?).map_err(|error| local(&error))
     }
 
     /// The next event of a partition by its number, if one comes in time.

@@ -7,7 +7,7 @@ use crate::{
     api::v1alpha1::{Features, Toggle, Tracing, TracingHeaders},
     mapping::{
         Assessment, Bounds, Compaction, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs,
-        SourceOffset, TargetFacts, TargetOffset, assess,
+        SourceOffset, TargetFacts, TargetOffset, Verified, assess,
         digest::TargetDigest,
         doubts,
         origin::{Implied, OriginFormat, RawOrigin},
@@ -130,6 +130,7 @@ impl World {
             high_watermark: TargetOffset(high_watermark),
             compaction: Compaction::Off,
             read_from: TargetOffset(from),
+            verified: if from > self.target_starts[n] { Verified::Backlog } else { Verified::Scan },
             probes: 0,
             found: digest.finish(),
         }

@@ -23,7 +23,7 @@ pub mod wire;
 pub use appmigration::api::v1alpha1::{
     self, AppMigration, AppMigrationSpec, ExistingTargetOffsets, GapPolicy, K2KReplicator, K2KReplicatorSpec,
     NativeRecords, Reason, RecordTimestamps, ReplicationProof, Reprocessing, Toggle, UncommittedPartitions,
-    UnreplicatedTopics,
+    UnreplicatedTopics, Verification,
 };
 pub use case::Case;
 pub use copies::Copies;

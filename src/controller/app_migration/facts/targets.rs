@@ -8,16 +8,18 @@ use std::{
 
 use crate::{
     TopicPartition,
+    api::v1alpha1::Verification,
     kafka::{Cluster, ScanRange},
     mapping::{
-        Compaction, Doubts, Facts, SourceOffset, TargetFacts, TargetOffset,
+        Compaction, Doubts, Facts, SourceOffset, TargetFacts, TargetOffset, Verified,
         digest::{self, Digests, TargetDigest},
     },
-    search::{self, Found, Wanted, raw_origin},
+    search::{self, Found, Guess, Wanted, raw_origin},
 };
 
 use super::{
-    super::super::fault::Fault, Effort, Request, STALL, header_names, key_digest, locked, on_target,
+    super::{super::fault::Fault, scope::Chosen},
+    Effort, Request, STALL, header_names, key_digest, locked, on_target,
 };
 
 /// Offsets that are read before the end where no copy is at or above the committed offset: what came last is
@@ -33,11 +35,16 @@ const GLANCE: i64 = 100_000;
 /// The state of each target partition.
 pub struct Targets(BTreeMap<TopicPartition, Target>);
 
+/// Offsets that `policies.verification: Window` reads on both sides of a position, and before the end.
+const WINDOW: i64 = 10_000;
+
 #[derive(Default)]
 struct Target {
     facts: TargetFacts,
     /// What was read so far ends here.
     next: TargetOffset,
+    /// Not to be read: where this begins and ends.
+    unread: Option<(TargetOffset, TargetOffset)>,
 }
 
 impl Target {
@@ -45,6 +52,39 @@ impl Target {
         self.facts.read_from = offset;
         self.facts.found = digest::Found::default();
         self.next = offset;
+        self.unread = None;
+    }
+
+    /// What follows from a guess.
+    fn guessed(&mut self, guess: &Guess, verification: Verification) {
+        let TargetFacts { log_start, end, .. } = self.facts;
+        self.facts.probes = guess.probes;
+        match (verification, guess.last_below(), guess.extent()) {
+            (Verification::Window, _, Some((first, last))) => {
+                self.facts.verified = Verified::Window;
+                self.read_from(log_start.max(TargetOffset(first.0 - WINDOW)));
+                let (from, to) = (TargetOffset(last.0 + WINDOW), TargetOffset(end.0 - WINDOW));
+                self.unread = (from < to).then_some((from, to));
+            }
+            (Verification::Backlog, Some(below), _) => {
+                self.facts.verified = Verified::Backlog;
+                let context = if guess.position().is_none() { CONTEXT } else { 0 };
+                self.read_from(log_start.max(TargetOffset(below.0 - context)));
+            }
+            _ => {}
+        }
+    }
+
+    /// A stretch to be read next, up to the end or to what is not to be read; and whether that is left out
+    /// before the next one.
+    fn stretch(&mut self) -> (TargetOffset, TargetOffset, bool) {
+        let from = self.next.max(self.facts.log_start);
+        if let Some((to, resume)) = self.unread.take_if(|(_, resume)| *resume > from) {
+            self.next = resume;
+            return (from, to.max(from), true);
+        }
+        self.next = self.facts.end.max(self.next);
+        (from, self.next, false)
     }
 }
 
@@ -95,13 +135,19 @@ impl Targets {
         committed: &BTreeMap<TopicPartition, SourceOffset>,
     ) -> Result<(), Fault> {
         let wanted = self.wanted(request, committed);
+        if request.policies.verification == Verification::Window {
+            // A log that fits into the windows.
+            for (_, target) in self.0.iter_mut().filter(|(t, _)| !wanted.contains_key(*t)) {
+                target.facts.verified = Verified::Window;
+            }
+        }
         if wanted.is_empty() {
             return Ok(());
         }
         let (names, format) = (header_names(request.format), request.format.clone());
         let searched = target.probe(names, STALL, move |prober| search::search(prober, &format, &wanted));
         match searched.await {
-            Ok(found) => self.found(&found),
+            Ok(found) => self.found(&found, request.policies.verification),
             // A scan shows whether the trouble lasts, and has a better word for it.
             Err(error) => tracing::debug!(%error, "the search failed; reading the logs whole"),
         }
@@ -135,14 +181,11 @@ impl Targets {
         self.0.iter().filter(large).map(wanted).collect()
     }
 
-    fn found(&mut self, found: &Found) {
+    fn found(&mut self, found: &Found, verification: Verification) {
         tracing::debug!(rounds = found.rounds, unfit = ?found.unfit, "searched");
         for (t, guess) in &found.guesses {
-            let Some(target) = self.0.get_mut(t) else { continue };
-            target.facts.probes = guess.probes;
-            if let Some(below) = guess.last_below() {
-                let context = if guess.position().is_none() { CONTEXT } else { 0 };
-                target.read_from(target.facts.log_start.max(TargetOffset(below.0 - context)));
+            if let Some(target) = self.0.get_mut(t) {
+                target.guessed(guess, verification);
             }
         }
     }
@@ -150,33 +193,60 @@ impl Targets {
     /// Reads on, up to the ends of now: one moment for all.
     pub async fn read(&mut self, target: &Cluster, request: &Request<'_>) -> Result<(), Fault> {
         self.look_at_bounds(target).await?;
-        let (mut digests, mut compacted) = (HashMap::new(), BTreeSet::new());
-        let mut ranges = Vec::new();
+        let mut digests = HashMap::new();
         for (t, target) in &mut self.0 {
-            let wanted: BTreeSet<TopicPartition> = request
-                .scope
-                .sources
-                .iter()
-                .filter(|(_, c)| c.targets.contains(t))
-                .map(|(q, _)| q.clone())
-                .collect();
+            let reaches = |(q, c): (&TopicPartition, &Chosen)| c.targets.contains(t).then(|| q.clone());
+            let wanted: BTreeSet<TopicPartition> = request.scope.sources.iter().filter_map(reaches).collect();
             let implied = request.scope.targets.get(t).cloned().unwrap_or_default();
             // What retention has taken is not there to be read by the group either.
             if target.facts.log_start > target.facts.read_from {
+                let unread = target.unread.take();
                 target.read_from(target.facts.log_start);
+                target.unread = unread;
             }
             let found = std::mem::take(&mut target.facts.found);
-            let digest = TargetDigest::resume(request.format.clone(), implied, wanted, found);
-            digests.insert(t.clone(), digest);
+            digests.insert(t.clone(), TargetDigest::resume(request.format.clone(), implied, wanted, found));
+        }
+        let digests = Arc::new(Mutex::new(Digests::new(digests)));
+        let mut open: Vec<TopicPartition> = self.0.keys().cloned().collect();
+        while !open.is_empty() {
+            open = self.read_stretches(target, request, &digests, open).await?;
+        }
+        let digests = std::mem::take(&mut *locked(&digests));
+        for (t, found) in digests.finish() {
+            let Some(Target { facts, .. }) = self.0.get_mut(&t) else { continue };
+            facts.found = found;
+            facts.read_from = facts.read_from.max(facts.log_start);
+            if facts.verified == Verified::Backlog && !facts.is_partial() {
+                facts.verified = Verified::Scan;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next stretch of each. Which have another one.
+    async fn read_stretches(
+        &mut self,
+        target: &Cluster,
+        request: &Request<'_>,
+        digests: &Arc<Mutex<Digests>>,
+        open: Vec<TopicPartition>,
+    ) -> Result<Vec<TopicPartition>, Fault> {
+        let (mut ranges, mut leaps, mut compacted) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for t in open {
+            let Some(target) = self.0.get_mut(&t) else { continue };
+            let (from, to, leap) = target.stretch();
             if target.facts.is_compacted() {
                 compacted.insert(t.clone());
             }
-            let (from, to) = (target.next.max(target.facts.log_start), target.facts.end.max(target.next));
-            ranges.push(ScanRange { partition: t.clone(), from: from.0, to: to.0 });
-            (target.next, target.facts.end) = (to, to);
+            if leap {
+                leaps.push(t.clone());
+            } else {
+                target.facts.end = to;
+            }
+            ranges.push(ScanRange { partition: t, from: from.0, to: to.0 });
         }
-        let digests = Arc::new(Mutex::new(Digests::new(digests)));
-        let feed = Arc::clone(&digests);
+        let feed = Arc::clone(digests);
         let stats = target
             .scan(ranges, header_names(request.format), STALL, move |t, record| {
                 let key = if compacted.contains(t) { record.key.map(key_digest) } else { None };
@@ -185,17 +255,16 @@ impl Targets {
             })
             .await
             .map_err(on_target)?;
-        let digests = std::mem::take(&mut *locked(&digests));
-        for (t, found) in digests.finish() {
-            let Some(Target { facts, .. }) = self.0.get_mut(&t) else { continue };
-            facts.found = found;
-            // Retention may have moved a log start while it was read.
-            if let Some(start) = stats.truncated.get(&t) {
-                facts.log_start = facts.log_start.max(TargetOffset(*start)).min(facts.end);
+        // Retention may have moved a log start while it was read.
+        for (t, start) in stats.truncated {
+            if let Some(Target { facts, .. }) = self.0.get_mut(&t) {
+                facts.log_start = facts.log_start.max(TargetOffset(start)).min(facts.end);
             }
-            facts.read_from = facts.read_from.max(facts.log_start);
         }
-        Ok(())
+        for t in &leaps {
+            locked(digests).leap(t);
+        }
+        Ok(leaps)
     }
 
     /// What was seen, for the rules; [`Self::keep`] takes it back.
@@ -224,6 +293,7 @@ impl Targets {
             let facts = &target.facts;
             if facts.is_partial() && facts.end.0 - facts.log_start.0 <= most {
                 target.read_from(target.facts.log_start);
+                target.facts.verified = Verified::Scan;
                 any = true;
             }
         }

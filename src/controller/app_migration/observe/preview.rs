@@ -85,6 +85,7 @@ async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
             reprocessing: Reprocessing::Accept,
             native_records: NativeRecords::Report,
             replication_proof: ReplicationProof::Waive,
+            verification: policies.verification,
         };
         mapping = plan::compute(live, &snapshot, accepting, Effort::Glance).await?;
     }
