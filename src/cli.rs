@@ -30,7 +30,7 @@ enum Command {
         #[arg(long, env = "APPMIGRATION_CRDS_DIR")]
         dir: Option<PathBuf>,
     },
-    /// Show plans: what is committed on the target, and why it is right.
+    /// Compute a plan from manifests, or show a stored one: what is committed on the target, and why it is right.
     Plan(plan::Arguments),
     /// Copy topics from one cluster to another as a `K2KReplicator` manifest says, until SIGTERM.
     Replicate(replicator::Arguments),
@@ -71,4 +71,14 @@ fn write_crds(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(dir.join(format!("{name}.yaml")), serde_saphyr::to_string(&crd)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -3,10 +3,7 @@
 
 mod schema;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::{
     api::core::v1::Secret, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -73,24 +70,34 @@ pub enum ManifestError {
     },
 }
 
-/// The documents of one YAML file.
+/// The documents of one or several YAML files.
 pub struct Manifest {
     path: PathBuf,
     documents: Vec<Value>,
 }
 
 impl Manifest {
-    /// Reads all documents of the file.
-    pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let path = path.to_owned();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(ManifestError::Unreadable { path, source }),
-        };
-        match serde_saphyr::from_multiple::<Value>(&text) {
-            Ok(documents) => Ok(Self { path, documents }),
-            Err(error) => Err(ManifestError::NotYaml { path, reason: error.to_string() }),
+    /// Reads all documents of these files; `-` is the standard input.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, ManifestError> {
+        let mut all = Vec::new();
+        for path in paths {
+            let text = if path.as_os_str() == "-" {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(path)
+            };
+            let path = path.clone();
+            let text = match text {
+                Ok(text) => text,
+                Err(source) => return Err(ManifestError::Unreadable { path, source }),
+            };
+            match serde_saphyr::from_multiple::<Value>(&text) {
+                Ok(documents) => all.extend(documents),
+                Err(error) => return Err(ManifestError::NotYaml { path, reason: error.to_string() }),
+            }
         }
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        Ok(Self { path: names.join(", ").into(), documents: all })
     }
 
     /// The one object of this kind, or the one that is called `name`. Its fields are checked by the schema of

@@ -49,6 +49,9 @@ pub struct Options {
     /// How long after its end a migration's source group is first looked at; then ever more seldom for a day.
     #[arg(long, env = "APPMIGRATION_SOURCE_WATCH", default_value = "30s", value_parser = positive)]
     pub source_watch: Duration,
+    /// How often a mapping that takes long tells how far it is.
+    #[arg(long, env = "APPMIGRATION_PROGRESS", default_value = "5s", value_parser = positive)]
+    pub progress: Duration,
     /// How many objects of a kind are worked on at once.
     #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16")]
     pub concurrency: u16,

@@ -14,7 +14,7 @@ mod secrets;
 
 use std::time::Duration;
 
-pub use app_migration::journal;
+pub use app_migration::{Foreseen, foresee, journal};
 pub use context::{Context, Options};
 pub use run::{RunError, run};
 

@@ -1,15 +1,23 @@
 //! `appmigration plan`: plans for people. Writes nothing anywhere.
 
+mod compute;
 mod show;
 mod table;
 
+use std::io::Write;
+
 use clap::Subcommand;
+
+use crate::mapping::Plan;
 
 /// Arguments of `appmigration plan`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    compute: Option<compute::Arguments>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,7 +40,24 @@ pub enum Output {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match arguments.command {
-        Command::Show(arguments) => runtime.block_on(show::run(&arguments)),
+    match (arguments.command, arguments.compute) {
+        (Some(Command::Show(arguments)), _) => runtime.block_on(show::run(&arguments)),
+        (None, Some(arguments)) => runtime.block_on(compute::run(&arguments)),
+        (None, None) => Err("plan needs --file FILE, or show NAME".into()),
     }
+}
+
+fn print(plan: &Plan, state: &str, output: Output) -> Result<(), Box<dyn std::error::Error>> {
+    let mut out = std::io::stdout().lock();
+    match output {
+        Output::Table => write!(out, "{}", table::for_people(plan, state))?,
+        Output::Csv => write!(out, "{}", table::csv(plan))?,
+        Output::Json => {
+            let mut json = serde_json::to_value(plan)?;
+            json["hash"] = plan.hash().into();
+            json["state"] = state.into();
+            writeln!(out, "{json:#}")?;
+        }
+    }
+    Ok(())
 }

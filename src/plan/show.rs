@@ -1,11 +1,11 @@
 //! `appmigration plan show NAME`: reads the plan's ConfigMaps and checks them against the migration's status.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, Config, ResourceExt};
 
-use super::{Output, table};
+use super::Output;
 use crate::{
     api::v1alpha1::{AppMigration, ConditionType},
     controller::journal::{self, Journal},
@@ -39,18 +39,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     let migration =
         migration.ok_or_else(|| format!("there is no AppMigration {name} in namespace {namespace}"))?;
     let (plan, state) = read(&migration, &Api::namespaced(client, &namespace)).await?;
-    let mut out = std::io::stdout().lock();
-    match arguments.output {
-        Output::Table => write!(out, "{}", table::for_people(&plan, &state))?,
-        Output::Csv => write!(out, "{}", table::csv(&plan))?,
-        Output::Json => {
-            let mut json = serde_json::to_value(&plan)?;
-            json["hash"] = plan.hash().into();
-            json["state"] = state.into();
-            writeln!(out, "{json:#}")?;
-        }
-    }
-    Ok(())
+    super::print(&plan, &state, arguments.output)
 }
 
 /// The plan, and how far it has got.

@@ -58,7 +58,7 @@ pub struct Settings {
 impl Settings {
     /// Reads the manifest and the Secrets that it names.
     pub async fn read(arguments: &Arguments) -> Result<Self, ReplicateError> {
-        let manifest = Manifest::read(&arguments.file)?;
+        let manifest = Manifest::read(std::slice::from_ref(&arguments.file))?;
         let replicator: K2KReplicator = manifest.object(arguments.name.as_deref())?;
         let secrets = LocalSecrets::new(manifest.secrets()?, arguments.secrets_dir.clone());
         let named = |field: &'static str, problem: &'static str| ReplicateError::Spec { field, problem };

@@ -1,10 +1,12 @@
 //! What the user does with the object: confirm, take it back, suspend, delete, create again.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{
     AppMigration, Case, GapPolicy, Member, Reason, Side, Topic,
+    history::history,
     migration::{condition, ready_reason},
+    operator,
     stack::{DEADLINE, kubectl},
     v1alpha1::ConditionType,
 };
@@ -182,4 +184,32 @@ fn other_writers_of_the_object_do_no_harm() {
     }
     orders.copy(0, 2..10);
     app.completes_exactly();
+}
+
+#[test]
+fn a_mapping_that_takes_long_tells_how_far_it_is() {
+    let case = Case::alone("progress");
+    operator::stop();
+    operator::start(&[("APPMIGRATION_PROGRESS", "20ms")]);
+    let orders = case.topic("orders", 2);
+    for partition in 0..2 {
+        orders.fill(partition, 60_000).copy(partition, 0..60_000);
+    }
+    case.committed(&orders, &[(0, 10), (1, 10)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    let key = (case.namespace.clone(), "AppMigration".to_owned(), "app".to_owned());
+    let versions = history().of(&key);
+    let told: Vec<&str> = versions
+        .iter()
+        .flat_map(|version| {
+            version.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
+        })
+        .filter(|c| c["type"] == "OffsetsMapped" && c["reason"] == "MappingOffsets")
+        .filter_map(|c| c["message"].as_str())
+        .collect();
+    assert!(told.iter().any(|text| text.contains("of 2 target partitions are mapped")), "{told:?}");
+    operator::stop();
+    operator::start(&[]);
 }

@@ -24,6 +24,7 @@ mod lifecycle;
 mod metadata_limit;
 mod origins;
 mod outages;
+mod plan_command;
 mod plan_files;
 mod replication;
 mod replicator_faults;

@@ -1,8 +1,13 @@
 //! What a reconcile holds besides what it has seen: the object as it was last written, the connections.
 
+use std::sync::Arc;
+
 use crate::api::v1alpha1::AppMigration;
 
-use super::{facts::Clusters, seen::Seen};
+use super::{
+    facts::{Clusters, Progress},
+    seen::Seen,
+};
 
 /// One reconcile at work.
 pub struct Live {
@@ -12,11 +17,13 @@ pub struct Live {
     pub seen: Seen,
     /// The connections, once they were made.
     pub clusters: Option<Clusters>,
+    /// How far the mapping has come.
+    pub progress: Arc<Progress>,
 }
 
 impl Live {
     /// At the start of a reconcile.
     pub fn new(object: AppMigration) -> Self {
-        Self { object, seen: Seen::default(), clusters: None }
+        Self { object, seen: Seen::default(), clusters: None, progress: Arc::default() }
     }
 }

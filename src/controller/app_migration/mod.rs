@@ -31,8 +31,9 @@ use super::{Context, KubeError, pace};
 use decide::decide;
 use live::Live;
 use rungs::Rungs;
-use step::{Next, Rest, Step};
+use step::{Look, Next, Rest, Step};
 
+pub use observe::{Foreseen, foresee};
 pub use quiet::QuietWatch;
 
 /// Longest delay between two looks at an object that waits for something that may happen at any time.
@@ -62,6 +63,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     let mut live = Live::new(Arc::unwrap_or_clone(object));
     for _ in 0..MAX_STEPS {
         match decide(&live.object, &live.seen) {
+            Step::Look(Look::Mapping) => observe::mapping(&mut live, &context).await?,
             Step::Look(what) => observe::look(what, &mut live, &context).await?,
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
             Step::Rest(rest) => {

@@ -27,7 +27,7 @@ use super::{
     },
     journal,
     live::Live,
-    rungs::{LADDER, Rungs},
+    rungs::{self, LADDER, Rungs},
     seen::Mapping,
 };
 
@@ -94,6 +94,24 @@ pub async fn announce(live: &mut Live, context: &Context, rungs: &Rungs) -> Resu
 pub async fn lock(live: &mut Live, context: &Context) -> Result<(), KubeError> {
     let status = live.object.status.clone().unwrap_or_default();
     replace(live, context, status).await
+}
+
+/// Says how the mapping gets on: the group has stopped, and nothing behind that has been judged yet.
+pub async fn mapping(live: &mut Live, context: &Context, progress: &str) -> Result<(), KubeError> {
+    let generation = live.object.metadata.generation;
+    let inactive = Statement::holds(Reason::Inactive, rungs::inactive(&live.object));
+    let judging = Statement::unknown(Reason::NotJudged, format!("being judged: {progress}"));
+    let mapping = Statement::fails(Reason::MappingOffsets, progress);
+    // By the contract: the reason of the first condition that is not True.
+    let ready = Statement { status: Status::False, ..judging.clone() };
+    write(live, context, |status| {
+        let (list, now) = (&mut status.conditions, Timestamp::now());
+        conditions::set(list, ConditionType::SourceGroupInactive, &inactive, generation, now);
+        conditions::set(list, ConditionType::ReplicationCaughtUp, &judging, generation, now);
+        conditions::set(list, ConditionType::OffsetsMapped, &mapping, generation, now);
+        conditions::set_ready(list, &ready, Some(ConditionType::Reconciling), generation, now);
+    })
+    .await
 }
 
 /// Says of a finished object that somebody commits on the source again; everything else stays as it is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::v1alpha1::{ConditionType, Reason};
+use crate::api::v1alpha1::{AppMigration, ConditionType, Reason};
 
 use super::super::conditions::{Statement, Status};
 
@@ -80,6 +80,11 @@ impl Rungs {
     pub fn is_stalled(&self, statement: &Statement) -> bool {
         statement.reason.is_stalled() || (statement.reason == Reason::CommitFailed && self.refused_for_good)
     }
+}
+
+/// What is said of a group that has stopped.
+pub fn inactive(object: &AppMigration) -> String {
+    format!("{} has no members and its offsets stand still", object.spec.consumer_group)
 }
 
 /// The condition that a finding of `reason` speaks for.

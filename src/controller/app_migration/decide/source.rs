@@ -58,7 +58,7 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             rest(rungs.with(rung, Statement::fails(Reason::QuietPeriodRunning, text)), Next::After(*wait))
         }
         Some(Quiet::Still) => {
-            let text = format!("{} has no members and its offsets stand still", object.spec.consumer_group);
+            let text = rungs::inactive(object);
             mapping(object, seen, rungs.with(rung, Statement::holds(Reason::Inactive, text)))
         }
     }

@@ -5,12 +5,13 @@
 //! make of that is final only if the rest of the logs could not say otherwise ([`doubts`]); logs that are in
 //! doubt are read whole.
 
+mod progress;
 mod questions;
 mod targets;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -32,6 +33,7 @@ use super::{
     journal::Snapshot,
     scope::{Chosen, Scope},
 };
+pub use progress::Progress;
 use targets::Targets;
 
 /// A scan that makes no progress for so long has failed.
@@ -70,6 +72,8 @@ pub struct Request<'a> {
     pub snapshot: &'a Snapshot,
     /// How much is read.
     pub effort: Effort,
+    /// Where it is told how far that has come.
+    pub progress: Arc<Progress>,
 }
 
 /// How much is read.

@@ -246,11 +246,15 @@ impl Targets {
             }
             ranges.push(ScanRange { partition: t, from: from.0, to: to.0 });
         }
-        let feed = Arc::clone(digests);
+        request.progress.begin(ranges.len());
+        let ends: HashMap<TopicPartition, i64> =
+            ranges.iter().map(|range| (range.partition.clone(), range.to)).collect();
+        let (feed, progress) = (Arc::clone(digests), Arc::clone(&request.progress));
         let stats = target
             .scan(ranges, header_names(request.format), STALL, move |t, record| {
                 let key = if compacted.contains(t) { record.key.map(key_digest) } else { None };
                 locked(&feed).record(t, TargetOffset(record.offset), &raw_origin(record.origin()), key);
+                progress.record(ends.get(t).is_some_and(|end| record.offset + 1 == *end));
                 ControlFlow::Continue(())
             })
             .await

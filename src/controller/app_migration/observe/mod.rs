@@ -2,15 +2,20 @@
 
 mod groups;
 mod journal;
+mod offline;
 mod plan;
 mod preview;
+mod progress;
 mod unmoved;
 
 use std::time::Instant;
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use crate::api::v1alpha1::{AppMigration, ConditionType, K2KReplicator, Reason, RecordTimestamps};
+use crate::{
+    api::v1alpha1::{AppMigration, ConditionType, K2KReplicator, Reason, RecordTimestamps},
+    kafka::Cluster,
+};
 
 use super::{
     super::{
@@ -26,6 +31,8 @@ use super::{
 
 pub use groups::last_stable;
 pub use journal::{Owner, owner, read as journal};
+pub use offline::{Foreseen, foresee};
+pub use progress::mapping;
 
 /// Looks at one thing and notes what is seen. A Kafka fault is something seen; only a failed call to the API
 /// server is an error.
@@ -80,7 +87,13 @@ fn replicator(object: &AppMigration, context: &Context) -> Usable {
         return Err((Reason::ReplicatorNotFound, text));
     };
     is_ready(&found)?;
-    let replicator = Replicator::new(&found).map_err(|why| (Reason::ReplicatorNotReady, why))?;
+    usable(&found, object)
+}
+
+/// Whether what the replicator writes is enough for this migration.
+fn usable(found: &K2KReplicator, object: &AppMigration) -> Usable {
+    let name = found.name_any();
+    let replicator = Replicator::new(found).map_err(|why| (Reason::ReplicatorNotReady, why))?;
     if replicator.format.offset.is_none() {
         let text = format!(
             "K2KReplicator {name} does not write the offset header: switch it on in the replicator, then set \
@@ -127,12 +140,20 @@ async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let target = context.target(&namespace, &replicator.name, &replicator.target).await;
     let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
     let source_id = source.current_id().await.map_err(|e| Fault::kafka(Side::Source, &e))?;
-    let (target, target_id) = target?;
+    connected(live, (source, source_id), target?)
+}
+
+/// Takes both clusters with their ids.
+fn connected(
+    live: &mut Live,
+    (source, source_id): (Cluster, String),
+    (target, target_id): (Cluster, String),
+) -> Result<(), Fault> {
+    let name = &live.object.spec.replicator_ref.name;
     if source_id == target_id && live.object.spec.target_group() == live.object.spec.consumer_group {
         let text = format!(
-            "source and target of K2KReplicator {} are one cluster, {source_id}: a group cannot be moved to itself; \
-             correct the addresses, or set spec.targetConsumerGroup",
-            replicator.name
+            "source and target of K2KReplicator {name} are one cluster, {source_id}: a group cannot be moved to \
+             itself; correct the addresses, or set spec.targetConsumerGroup"
         );
         return Err(Fault::new(Reason::InvalidSpec, text));
     }

@@ -102,6 +102,7 @@ pub async fn compute(
         uncommitted: live.object.spec.policies.uncommitted_partitions,
         snapshot,
         effort,
+        progress: live.progress.clone(),
     };
     Ok(match facts::map(clusters, &request).await? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {

@@ -41,7 +41,11 @@ const LISTED: usize = 20;
 /// The preview. A cluster that does not answer is a block like any other.
 pub async fn look(live: &mut Live, context: &Context) -> Preview {
     let before = live.object.status.as_ref().and_then(|s| s.preview.clone());
-    let preview = match tokio::time::timeout(DEADLINE, foresee(live, context)).await {
+    let look = async {
+        super::clusters(live, context).await?;
+        foresee(live, Effort::Glance).await
+    };
+    let preview = match tokio::time::timeout(DEADLINE, look).await {
         Ok(Ok(preview)) => preview,
         Ok(Err(fault)) => {
             Preview { blocks: vec![format!("{}: {}", fault.reason, fault.message)], ..nothing() }
@@ -61,8 +65,9 @@ fn nothing() -> Preview {
     Preview { observed_at, partitions: 0, exact: 0, reread: 0, lag: 0, blocks: Vec::new() }
 }
 
-async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
-    super::clusters(live, context).await?;
+/// The same with the clusters at hand, and the plan left in what was seen: the one that would be committed, or
+/// what it would be if everything were accepted that can be.
+pub async fn foresee(live: &mut Live, effort: Effort) -> Result<Preview, Fault> {
     let Some(clusters) = live.clusters.clone() else { return Ok(nothing()) };
     let group = &live.object.spec.consumer_group;
     let committed = clusters.source.committed(group).await;
@@ -76,7 +81,7 @@ async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
     let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
     let policies = MappingPolicies::from(&live.object.spec.policies);
     let mut blocks = Vec::new();
-    let mut mapping = plan::compute(live, &snapshot, policies, Effort::Glance).await?;
+    let mut mapping = plan::compute(live, &snapshot, policies, effort).await?;
     if let Mapping::Blocked(findings) = &mapping {
         blocks = findings.iter().map(block).collect();
         // How the others would fare: as if everything were accepted that can be.
@@ -87,7 +92,7 @@ async fn foresee(live: &mut Live, context: &Context) -> Result<Preview, Fault> {
             replication_proof: ReplicationProof::Waive,
             verification: policies.verification,
         };
-        mapping = plan::compute(live, &snapshot, accepting, Effort::Glance).await?;
+        mapping = plan::compute(live, &snapshot, accepting, effort).await?;
     }
     let Mapping::Mapped(plan) = mapping else {
         let partitions = taking_part(live);
