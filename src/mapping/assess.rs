@@ -195,6 +195,7 @@ fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position:
         records_read: found.records,
         sources,
         there_before: false,
+        read_back: None,
         kept: None,
     }
 }

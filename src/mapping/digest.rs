@@ -290,3 +290,74 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+    use super::{Digests, Found, Implied, OriginFormat, RawOrigin, TargetDigest};
+    use crate::{
+        TopicPartition,
+        api::v1alpha1::Encoding,
+        mapping::{SourceOffset, TargetOffset},
+    };
+
+    fn format() -> OriginFormat {
+        let (topic, partition, pipeline) = (None, None, None);
+        OriginFormat { topic, partition, offset: Some("o".into()), pipeline, encoding: Encoding::Auto }
+    }
+
+    /// What is found where partition `n` of `copy` holds these offset headers, of `orders-n`.
+    fn read(partitions: &[Vec<[u8; 8]>]) -> BTreeMap<TopicPartition, Found> {
+        let name = |n: usize| TopicPartition::new("copy", i32::try_from(n).unwrap());
+        let digest = |n: usize| {
+            let q = TopicPartition::new("orders", i32::try_from(n).unwrap());
+            let implied = Implied { topic: Some(q.topic.clone()), partition: Some(q.partition) };
+            (name(n), TargetDigest::new(format(), implied, BTreeSet::from([q])))
+        };
+        let mut digests = Digests::new((0..partitions.len()).map(digest).collect::<HashMap<_, _>>());
+        for (n, headers) in partitions.iter().enumerate() {
+            for (offset, header) in headers.iter().enumerate() {
+                let raw = RawOrigin { offset: Some(header), ..RawOrigin::default() };
+                digests.record(&name(n), TargetOffset(i64::try_from(offset).unwrap()), &raw, None);
+            }
+        }
+        digests.finish().collect()
+    }
+
+    /// Plausible in both orders of bytes.
+    const EITHER: [u8; 8] = [0, 0, 1, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn numbers_are_decided_once_for_a_topic() {
+        let clear = |count: i64| (1..count).map(i64::to_be_bytes).collect::<Vec<_>>();
+        for count in [10, 3_000] {
+            let found = read(&[clear(count), vec![EITHER]]);
+            let second = &found[&TopicPartition::new("copy", 1)];
+            assert!(!second.ambiguous);
+            let copies = &second.sources[&TopicPartition::new("orders", 1)].copies;
+            assert_eq!(copies.max_origin(), Some(SourceOffset(1 << 40)));
+        }
+        assert!(read(&[vec![EITHER], vec![EITHER]]).values().all(|found| found.ambiguous));
+    }
+
+    #[test]
+    fn an_unread_stretch_is_taken_to_hold_what_lies_between() {
+        // 5, 6, 7 | unread | 20, 21, and an older one again
+        let q = TopicPartition::new("orders", 0);
+        let implied = Implied { topic: Some(q.topic.clone()), partition: Some(0) };
+        let mut digest = TargetDigest::new(format(), implied, BTreeSet::from([q.clone()]));
+        for (offset, origin) in [(0, 5), (1, 6), (2, 7), (50, 3), (51, 20), (52, 21)] {
+            if offset == 50 {
+                digest.leap();
+            }
+            let text = origin.to_string();
+            let raw = RawOrigin { offset: Some(text.as_bytes()), ..RawOrigin::default() };
+            digest.record(TargetOffset(offset), &raw, None);
+        }
+        let found = digest.finish();
+        let assumed = &found.sources[&q].assumed;
+        assert_eq!((found.leaps, assumed.holes_within(0, 30)), (1, vec![(0, 8), (20, 30)]));
+    }
+}

@@ -113,9 +113,21 @@ pub struct TargetPlan {
     /// The group stood at the position already when the commit was announced: that says nothing of the commit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub there_before: bool,
+    /// What the target said after the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
     /// The existing offset that the policy `Forward` left ahead of the position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<TargetOffset>,
+}
+
+/// What was read on the target after the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadBack {
+    /// The group's offset.
+    pub offset: TargetOffset,
+    /// The first record that the group has not read; none where there was none, or none any more.
+    pub first: Option<RecordRef>,
 }
 
 /// What lies around a position.

@@ -70,7 +70,14 @@ async fn read(
             named.hash
         )
         .into()),
-        _ if committed => Ok((plan, "committed and read back".to_owned())),
+        _ if committed => {
+            let first =
+                plan.targets.iter().filter(|t| t.read_back.is_some_and(|r| r.first.is_some())).count();
+            let unread = plan.targets.iter().filter(|t| t.sources.iter().any(|row| row.at.is_some())).count();
+            let state =
+                format!("committed and read back; at {first} of {unread} positions the first record too");
+            Ok((plan, state))
+        }
         _ if plan.commit_begun_at.is_some() => Ok((plan, format!("being committed; {told}"))),
         _ => Ok((plan, format!("not committed yet; {told}"))),
     }

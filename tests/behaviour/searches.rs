@@ -1,7 +1,7 @@
 //! Logs that are searched rather than read whole: the answer is the same, and says how it was come by.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Case, Copies, GapPolicy, ReplicationProof, Side, Topic};
 
@@ -31,6 +31,8 @@ fn a_long_log_is_read_from_the_position_on() {
     assert!((1..10).contains(&target["probes"].as_u64().unwrap()), "{target:#}");
     assert!((500..520).contains(&target["recordsRead"].as_u64().unwrap()), "{target:#}");
     assert_eq!(plan.row(&orders.name, 0)["below"]["origin"], 5_499);
+    let first = json!({ "offset": 5_500, "origin": 5_500 });
+    assert_eq!(target["readBack"], json!({ "offset": 5_500, "first": first }));
 }
 
 #[test]

@@ -19,7 +19,10 @@ use crate::{
     api::v1alpha1::COMMITTED_ANNOTATION,
     crash_point,
     kafka::{CommitOffset, KafkaError},
-    mapping::{Plan, plan::TargetPlan},
+    mapping::{
+        Plan,
+        plan::{ReadBack, TargetPlan},
+    },
 };
 
 use super::{
@@ -131,6 +134,10 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
         Err(fault) => live.seen.fault = Some((Look::Target, fault)),
     }
     if live.seen.outcome.as_ref().is_some_and(|o| o.done(&plan)) {
+        if let Err(fault) = certify(live, context, plan).await? {
+            live.seen.fault = Some((Look::Target, fault));
+            return Ok(());
+        }
         seal(live, context).await?;
     }
     Ok(())
@@ -211,6 +218,20 @@ async fn read_back(live: &Live, plan: &Plan, mut outcome: Outcome) -> Outcome {
         }
     }
     outcome
+}
+
+/// Notes in the plan what was read back, and the first record at each position, read once more.
+async fn certify(live: &mut Live, context: &Context, mut plan: Plan) -> Result<Result<(), Fault>, KubeError> {
+    let first = match observe::first_records(live, &plan).await {
+        Ok(first) => first,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    for t in &mut plan.targets {
+        t.read_back = Some(ReadBack { offset: t.final_offset(), first: first.get(&t.target()).copied() });
+    }
+    let snapshot = live.seen.journal_snapshot().cloned();
+    store(live, context, snapshot, Some(plan)).await?;
+    Ok(Ok(()))
 }
 
 /// Writes the journal: further parts first, the index last. Parts that the index names now are not touched

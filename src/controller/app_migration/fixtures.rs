@@ -117,6 +117,7 @@ pub fn target_plan(topic: &str, partition: i32, position: i64) -> TargetPlan {
             verified: "Scan".to_owned(),
         }],
         there_before: false,
+        read_back: None,
         kept: None,
     }
 }

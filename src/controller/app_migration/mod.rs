@@ -63,7 +63,11 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     let mut live = Live::new(Arc::unwrap_or_clone(object));
     for _ in 0..MAX_STEPS {
         match decide(&live.object, &live.seen) {
-            Step::Look(Look::Mapping) => observe::mapping(&mut live, &context).await?,
+            Step::Look(Look::Mapping) => {
+                if !observe::mapping(&mut live, &context).await? {
+                    return Ok(Action::requeue(Duration::ZERO));
+                }
+            }
             Step::Look(what) => observe::look(what, &mut live, &context).await?,
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
             Step::Rest(rest) => {

@@ -1,6 +1,8 @@
-//! Tells in status how a mapping gets on, where it takes long.
+//! Tells in status how a mapping gets on, where it takes long, and gives it up where its object has changed.
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
+
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::api::v1alpha1::{ConditionType, Reason};
 
@@ -14,29 +16,38 @@ use super::{
     look,
 };
 
-/// Looks, and tells every now and then.
-pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), KubeError> {
+/// Looks, and tells every now and then. False where it was given up: the object is gone, or another one now.
+pub async fn mapping(live: &mut Live, context: &Context) -> Result<bool, KubeError> {
     let mut told = Live::new(live.object.clone());
-    if !is_first(&told) {
-        return look(Look::Mapping, live, context).await;
-    }
+    let tells = is_first(&told);
     let progress = live.progress.clone();
     {
         let mut looking = pin!(look(Look::Mapping, live, context));
-        let mut pause = context.options.progress;
         loop {
-            if let Ok(looked) = tokio::time::timeout(pause, &mut looking).await {
+            if let Ok(looked) = tokio::time::timeout(context.options.progress, &mut looking).await {
                 looked?;
                 break;
             }
-            // Whoever changed the object meanwhile is heard when this is over.
-            if report::mapping(&mut told, context, &progress.to_string()).await.is_err() {
-                pause = Duration::MAX;
+            if has_changed(&told, context) {
+                return Ok(false);
+            }
+            if tells {
+                report::mapping(&mut told, context, &progress.to_string()).await?;
             }
         }
     }
     live.object = told.object;
-    Ok(())
+    Ok(true)
+}
+
+fn has_changed(live: &Live, context: &Context) -> bool {
+    let object = &live.object;
+    let reference = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+    context.migrations.get(&reference).is_none_or(|now| {
+        now.metadata.uid != object.metadata.uid
+            || now.metadata.generation > object.metadata.generation
+            || now.metadata.deletion_timestamp.is_some()
+    })
 }
 
 /// What was judged before stays in the conditions until it is judged anew.

@@ -150,24 +150,35 @@ async fn records_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<
         return Ok(None);
     };
     for side in [below_of, at_of] {
-        let mut expected: BTreeMap<(TopicPartition, i64), (TopicPartition, RecordRef)> = BTreeMap::new();
-        let mut ranges = BTreeMap::new();
-        for t in &plan.targets {
-            // The nearest of the records on this side of the position.
-            let nearest = t.sources.iter().filter_map(|row| Some((side(row)?, row)));
-            let nearest = nearest.min_by_key(|(r, _)| r.offset.0.abs_diff(t.position.0));
-            let Some((record, row)) = nearest.filter(|(r, _)| r.offset >= t.log_start) else {
-                continue;
-            };
-            let q = TopicPartition::new(&row.topic, row.partition);
-            expected.insert((t.target(), record.offset.0), (q, record));
-            ranges.insert(t.target(), record.offset);
-        }
-        if let Some(moved) = read_again(clusters, replicator, &ranges, expected).await? {
-            return Ok(Some(moved));
+        let missing = read_again(clusters, replicator, expected(plan, side)).await?;
+        if let Some(((t, offset), (q, r))) = missing.into_iter().next() {
+            return Ok(Some(format!("{t} no longer holds the copy of {q} offset {} at {offset}", r.origin)));
         }
     }
     Ok(None)
+}
+
+/// The first record that the group has not read, by target partition, read once more; those that are there.
+pub async fn first_records(live: &Live, plan: &Plan) -> Result<BTreeMap<TopicPartition, RecordRef>, Fault> {
+    let (Some(Ok(replicator)), Some(clusters)) = (&live.seen.replicator, &live.clusters) else {
+        return Ok(BTreeMap::new());
+    };
+    let mut first = expected(plan, at_of);
+    for place in read_again(clusters, replicator, first.clone()).await?.keys() {
+        first.remove(place);
+    }
+    Ok(first.into_iter().map(|((t, _), (_, record))| (t, record)).collect())
+}
+
+/// The nearest of the records on this side of each position.
+fn expected(plan: &Plan, side: fn(&SourceCertificate) -> Option<RecordRef>) -> Expected {
+    let nearest = |t: &TargetPlan| {
+        let records = t.sources.iter().filter_map(|row| Some((side(row)?, row)));
+        let (record, row) = records.min_by_key(|(r, _)| r.offset.0.abs_diff(t.position.0))?;
+        let q = TopicPartition::new(&row.topic, row.partition);
+        (record.offset >= t.log_start).then(|| ((t.target(), record.offset.0), (q, record)))
+    };
+    plan.targets.iter().filter_map(nearest).collect()
 }
 
 fn below_of(row: &SourceCertificate) -> Option<RecordRef> {
@@ -178,24 +189,26 @@ fn at_of(row: &SourceCertificate) -> Option<RecordRef> {
     row.at
 }
 
+/// Target partition and offset, and the source partition and record that a copy is there of.
 type Expected = BTreeMap<(TopicPartition, i64), (TopicPartition, RecordRef)>;
 
+/// Which of these are not there.
 async fn read_again(
     clusters: &Clusters,
     replicator: &Replicator,
-    ranges: &BTreeMap<TopicPartition, TargetOffset>,
     expected: Expected,
-) -> Result<Option<String>, Fault> {
-    let starts: Vec<TopicPartition> = ranges.keys().cloned().collect();
-    let starts = clusters.target.log_starts(&starts).await.map_err(|e| Fault::kafka(Side::Target, &e))?;
+) -> Result<Expected, Fault> {
+    let targets: Vec<TopicPartition> = expected.keys().map(|(t, _)| t.clone()).collect();
+    let starts = clusters.target.log_starts(&targets).await.map_err(|e| Fault::kafka(Side::Target, &e))?;
     // A record below the position that retention took since is no contradiction.
     let alive = |t: &TopicPartition, offset: i64| starts.get(t).is_none_or(|start| *start <= offset);
     let expected: Expected = expected.into_iter().filter(|((t, offset), _)| alive(t, *offset)).collect();
-    let scanned = ranges
-        .iter()
-        .filter(|(t, offset)| alive(t, offset.0))
-        .map(|(t, offset)| ScanRange { partition: t.clone(), from: offset.0, to: offset.0 + 1 })
-        .collect();
+    let range = |(t, offset): &(TopicPartition, i64)| ScanRange {
+        partition: t.clone(),
+        from: *offset,
+        to: offset + 1,
+    };
+    let scanned = expected.keys().map(range).collect();
     let format = replicator.format.clone();
     let names = facts::header_names(&format);
     let missing = Arc::new(Mutex::new(expected));
@@ -214,8 +227,6 @@ async fn read_again(
         })
         .await
         .map_err(|error| Fault::kafka(Side::Target, &error))?;
-    let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(missing.iter().next().map(|((t, offset), (q, r))| {
-        format!("{t} no longer holds the copy of {q} offset {} at {offset}", r.origin)
-    }))
+    let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *missing))
 }
