@@ -39,8 +39,9 @@ pub struct Policies {
     /// the proof; `Waive` goes on, and what is still to come is read again.
     #[serde(default)]
     pub replication_proof: ReplicationProof,
-    /// How far a position is checked. `Backlog` reads all that lies behind it once; `Window` only what is near,
-    /// and the position is then not called exact. (This version reads the whole partition with either.)
+    /// How far a position is checked. `Backlog` reads all that lies behind it once; `Window` only
+    /// 10,000 records on both sides of it and the last 10,000, whatever the lag; the position is then not called
+    /// exact.
     #[serde(default)]
     pub verification: Verification,
 }
