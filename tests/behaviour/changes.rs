@@ -33,7 +33,7 @@ fn the_replicator_writes_to_another_cluster_now() {
 }
 
 #[test]
-fn retention_passes_the_position() {
+fn rule_29_retention_passes_the_position() {
     let case = Case::new("retention");
     let (orders, early, app) = held_back(&case);
     // target 0..10 becomes 7..10: position 4 is gone.
@@ -43,7 +43,7 @@ fn retention_passes_the_position() {
 }
 
 #[test]
-fn the_replicator_writes_on() {
+fn rule_29_the_replicator_writes_on() {
     let case = Case::new("writeson");
     let (orders, early, app) = held_back(&case);
     orders.fill(0, 5).copy(0, 10..15);
@@ -53,7 +53,7 @@ fn the_replicator_writes_on() {
 }
 
 #[test]
-fn the_replicator_goes_back_and_writes_again() {
+fn rule_29_the_replicator_goes_back_and_writes_again() {
     let case = Case::new("goesback");
     let (orders, early, app) = held_back(&case);
     // 0..10, then 2..10 again: the last copy of 4 is at 12.
@@ -81,7 +81,7 @@ fn the_group_comes_back_to_life_on_the_source() {
 }
 
 #[test]
-fn partitions_are_added_on_both_sides() {
+fn rule_28_partitions_are_added_on_both_sides() {
     let case = Case::new("grown");
     let (orders, early, app) = held_back(&case);
     for side in [Side::Source, Side::Target] {

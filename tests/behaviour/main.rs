@@ -29,6 +29,7 @@ mod plan_files;
 mod replication;
 mod replicator_faults;
 mod rest;
+mod rules_boundaries;
 mod searches;
 mod source_group;
 mod target_group;

@@ -8,7 +8,7 @@ use crate::harness::{
 };
 
 #[test]
-fn records_without_headers() {
+fn rule_30_records_without_headers() {
     let case = Case::new("noheaders");
     let orders = case.topic("orders", 1);
     orders.fill(0, 5);
@@ -20,7 +20,7 @@ fn records_without_headers() {
 }
 
 #[test]
-fn records_without_headers_are_no_gap_either() {
+fn rule_30_records_without_headers_are_no_gap_either() {
     let case = Case::new("noheaders-r");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10);
@@ -102,7 +102,7 @@ fn rule_26_records_of_another_topic_are_no_copies() {
 }
 
 #[test]
-fn native_records_below_the_position() {
+fn rule_25_native_records_below_the_position() {
     let case = Case::new("natives");
     // target N N 0 1 2 3 4 5, c = 3
     let orders = case.topic("orders", 1);
@@ -119,7 +119,7 @@ fn native_records_below_the_position() {
 }
 
 #[test]
-fn reading_again_is_refused_where_the_policy_says_so() {
+fn rule_05_reading_again_is_refused_where_the_policy_says_so() {
     let case = Case::new("reprocessing");
     // 0..10, 2..5 (a zombie that has gone), 10..12; c = 7: p = 7, and 2 3 4 lie behind it
     let orders = case.topic("orders", 1);
@@ -182,7 +182,7 @@ fn a_partition_that_the_target_lacks() {
 }
 
 #[test]
-fn two_pipelines_write_the_same_partition() {
+fn rule_24_two_pipelines_write_the_same_partition() {
     let case = Case::new("pipelines");
     let orders = case.topic("orders", 1);
     orders.fill(0, 6);
@@ -195,7 +195,7 @@ fn two_pipelines_write_the_same_partition() {
 }
 
 #[test]
-fn numbers_that_can_be_read_in_two_ways() {
+fn dialect_numbers_that_can_be_read_in_two_ways() {
     let case = Case::new("ambiguous");
     // Eight bytes, of which each is a plausible offset big-endian and little-endian.
     let orders = case.topic("orders", 1);
@@ -227,7 +227,7 @@ fn merged(case: &Case) -> (Topic<'_>, Topic<'_>, String) {
 }
 
 #[test]
-fn two_topics_merged_into_one() {
+fn rule_09_two_topics_merged_into_one() {
     let case = Case::new("merged");
     // a-0: c = 2; b-0: none yet, then c = 3
     let (a, b, all) = merged(&case);
@@ -245,7 +245,7 @@ fn two_topics_merged_into_one() {
 }
 
 #[test]
-fn an_excluded_topic_that_is_merged_in() {
+fn rule_16_an_excluded_topic_that_is_merged_in() {
     let case = Case::new("excluded");
     let (a, b, all) = merged(&case);
     case.committed(&a, &[(0, 2), (1, 0)]);
@@ -274,7 +274,7 @@ fn an_excluded_topic_stays_behind() {
 }
 
 #[test]
-fn partitions_without_a_commit_as_the_policy_says() {
+fn rule_16_partitions_without_a_commit_as_the_policy_says() {
     let case = Case::new("uncommitted");
     let orders = case.topic("orders", 2);
     orders.fill(0, 6).fill(1, 4).copy(0, 0..6).copy(1, 0..4);

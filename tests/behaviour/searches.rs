@@ -3,16 +3,7 @@
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
 
-use crate::harness::{Case, Copies, GapPolicy, ReplicationProof, Side, Topic};
-
-/// The source holds `end` records of one partition, the target copies of `origins`, and the group stands at `c`.
-fn drawn(case: &Case, end: i64, origins: impl IntoIterator<Item = i64>, c: i64) -> Topic<'_> {
-    let orders = case.topic("orders", 1);
-    orders.fill(0, end).copy(0, origins);
-    case.committed(&orders, &[(0, c)]);
-    case.replicator(|_| {});
-    orders
-}
+use crate::harness::{Case, Copies, GapPolicy, ReplicationProof, Side};
 
 fn verified(row: &Value) -> &str {
     row["verified"].as_str().unwrap()
@@ -21,7 +12,8 @@ fn verified(row: &Value) -> &str {
 #[test]
 fn a_long_log_is_read_from_the_position_on() {
     let case = Case::new("long");
-    let orders = drawn(&case, 6_000, 0..6_000, 5_500);
+    let orders = case.drawn(6_000, 0..6_000, 5_500);
+    case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes_exactly();
     let plan = app.plan();
@@ -34,9 +26,10 @@ fn a_long_log_is_read_from_the_position_on() {
 }
 
 #[test]
-fn a_group_that_has_read_everything() {
+fn rule_11_everything_read_of_a_long_log() {
     let case = Case::new("caughtup");
-    let orders = drawn(&case, 4_000, 0..4_000, 4_000);
+    let orders = case.drawn(4_000, 0..4_000, 4_000);
+    case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes_exactly();
     let plan = app.plan();
@@ -46,10 +39,11 @@ fn a_group_that_has_read_everything() {
 }
 
 #[test]
-fn a_zombie_s_second_crossing_leads_to_a_scan() {
+fn definition_verified_a_zombie_s_second_crossing_leads_to_a_scan() {
     let case = Case::new("zombies");
     // The search may land on the second 1500, at 2700; the records 1501 to 1999 lie before it.
-    let orders = drawn(&case, 4_000, (0..2_000).chain(800..1_501).chain(2_000..4_000), 1_500);
+    let orders = case.drawn(4_000, (0..2_000).chain(800..1_501).chain(2_000..4_000), 1_500);
+    case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes();
     let plan = app.plan();
@@ -57,10 +51,11 @@ fn a_zombie_s_second_crossing_leads_to_a_scan() {
 }
 
 #[test]
-fn a_zombie_s_tail_on_an_idle_partition_is_no_end() {
+fn definition_verified_a_zombie_s_tail_on_an_idle_partition_is_no_end() {
     let case = Case::new("tail");
     // All of it is there; the zombie's 100 to 1200 at the end cross c = 1000 again.
-    let orders = drawn(&case, 3_000, (0..3_000).chain(100..1_200).chain(2_999..3_000), 1_000);
+    let orders = case.drawn(3_000, (0..3_000).chain(100..1_200).chain(2_999..3_000), 1_000);
+    case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes();
     let plan = app.plan();

@@ -106,7 +106,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 #[test]
-fn a_pending_transactional_commit() {
+fn rule_21_a_pending_transactional_commit() {
     for commit in [true, false] {
         let case = Case::new("pending");
         let orders = plain(&case);
@@ -140,7 +140,7 @@ fn a_pending_transactional_commit() {
 }
 
 #[test]
-fn an_offset_that_expires_while_waiting() {
+fn rule_31_an_offset_that_expires_while_waiting() {
     let case = Case::new("gone");
     let orders = case.topic("orders", 2);
     orders.fill(0, 10).fill(1, 10).copy(0, 0..2).copy(1, 0..10);
