@@ -30,6 +30,8 @@ mod replication;
 mod replicator_faults;
 mod rest;
 mod rules_boundaries;
+mod rules_completeness;
+mod rules_shared;
 mod searches;
 mod source_group;
 mod target_group;
