@@ -13,9 +13,9 @@ use rdkafka::{
 };
 
 use crate::harness::{
-    Case, Member, Reason, Side, Topic,
+    Case, Member, Reason, Side, Topic, java,
     migration::condition,
-    stack::{DEADLINE, lacks_kip848},
+    stack::{DEADLINE, lacks_kip848, lacks_share_groups},
     v1alpha1::ConditionType,
 };
 
@@ -69,9 +69,48 @@ fn a_static_member_that_has_gone_holds_its_place() {
     let session = Duration::from_secs(12);
     Member::fixed(Side::Source, &case.group, &orders.name, "till-7", session).leave();
     let app = case.migrate(|_| {});
-    app.waits(Reason::GroupActive, &["till-7"]);
+    // How long it will stay nobody can ask: the bounds are what can be told.
+    let bounds = ["session.timeout.ms", "45 s", "group.max.session.timeout.ms"];
+    app.waits(Reason::GroupActive, &[&["static member till-7"], &bounds[..]].concat());
     app.completes_exactly();
 }
+
+#[test]
+fn a_static_member_of_the_new_protocol_holds_its_place() {
+    if lacks_kip848() {
+        return;
+    }
+    let case = Case::new("static848");
+    let orders = plain(&case);
+    let mut config = Side::Source.config();
+    config.set("group.id", &case.group).set("group.protocol", "consumer").set("group.instance.id", "till-8");
+    config.set("enable.auto.commit", "false");
+    Member::start(config, &orders.name).leave();
+    let app = case.migrate(|_| {});
+    let words = ["static member till-8", "group.consumer.session.timeout.ms"];
+    app.waits(Reason::GroupActive, &words);
+    app.completes_exactly();
+}
+
+#[test]
+fn a_share_group_cannot_be_moved() {
+    if lacks_share_groups() {
+        return;
+    }
+    let case = Case::new("share");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.replicator(|_| {});
+    let there = || java::tool(GROUPS, &["--bootstrap-server", &Side::Source.bootstrap(), "--list"]);
+    java::share_consumer(Side::Source, &case.group, &orders.name);
+    assert!(there().lines().any(|line| line.contains(&case.group) && line.contains("Share")), "{}", there());
+    // No call that the client has tells it from a group that is not there.
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupNotFound, &[&case.group, "share and streams groups have none"]);
+}
+
+/// Lists groups of every kind with their type.
+const GROUPS: &str = "org.apache.kafka.tools.GroupsCommand";
 
 #[test]
 fn offsets_that_move_without_a_member() {
