@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{Case, Copies, Reason, Side, kafka::COMPACTED};
 
-/// What a read_committed consumer is given from the group's offset on.
+/// What a `read_committed` consumer is given from the group's offset on.
 fn resumed(case: &Case, topic: &str) -> Vec<String> {
     let offset = case.offsets(Side::Target, &case.group)[&(topic.to_owned(), 0)].offset;
     Side::Target.read_from(topic, 0, offset).into_iter().map(|r| r.value).collect()

@@ -58,7 +58,7 @@ fn rule_06_the_message_says_where_the_replay_is_and_was() {
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplayInProgress, &[&orders.at(0), "it is at 5", "was at 9", "replicationProof"]);
     orders.copy(0, 6..9);
-    app.waits(Reason::ReplayInProgress, &[&orders.at(0)]);
+    app.comes_to_say(Reason::ReplayInProgress, &[&orders.at(0), "it is at 8", "was at 9"]);
     orders.copy(0, [9]);
     app.completes_exactly();
     let row = json!({ "below": { "offset": 10, "origin": 4 }, "at": { "offset": 11, "origin": 5 } });
@@ -192,7 +192,10 @@ fn rule_22_an_older_incarnation_of_the_source_topic() {
     // The newer run has not passed c yet.
     orders.copy(0, 0..3);
     app.retry("begun");
-    app.stalls(Reason::SourceRecreated, &["have not passed committed 3"]);
+    app.comes_to_say(
+        Reason::SourceRecreated,
+        &["source offset 7 at offset 7", "have not passed committed 3"],
+    );
     orders.copy(0, 3..5);
     app.retry("passed");
     app.completes_exactly();

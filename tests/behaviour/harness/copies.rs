@@ -39,6 +39,15 @@ impl Copies {
         self
     }
 
+    /// A copy whose offset header is not there.
+    #[must_use]
+    pub fn without_offset_header(mut self, topic: &str, partition: i32) -> Self {
+        let mut record = copy(topic, partition, 0, None);
+        record.headers.truncate(2);
+        self.0.push(record);
+        self
+    }
+
     /// The records so far also say which pipeline wrote them.
     #[must_use]
     pub fn by_pipeline(mut self, name: &str) -> Self {

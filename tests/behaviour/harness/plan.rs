@@ -60,12 +60,6 @@ impl StoredPlan {
         assert!(says(target, expected), "expected {expected:#}, the certificate is {target:#}");
     }
 
-    /// As [`Self::certifies`], of the only source partition's row.
-    pub fn certifies_row(&self, topic: &str, partition: i32, expected: &Value) {
-        let row = self.row(topic, partition);
-        assert!(says(row, expected), "expected {expected:#}, the row is {row:#}");
-    }
-
     /// Why the row of the only source partition is not exact.
     pub fn why(&self, topic: &str, partition: i32) -> Vec<&str> {
         self.row(topic, partition)["why"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
