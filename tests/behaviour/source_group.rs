@@ -16,6 +16,7 @@ use crate::harness::{
     Case, Member, Reason, Side, Topic, java,
     migration::condition,
     stack::{DEADLINE, lacks_kip848, lacks_share_groups},
+    streams,
     v1alpha1::ConditionType,
 };
 
@@ -107,6 +108,24 @@ fn a_share_group_cannot_be_moved() {
     // No call that the client has tells it from a group that is not there.
     let app = case.migrate(|_| {});
     app.waits(Reason::GroupNotFound, &[&case.group, "share and streams groups have none"]);
+}
+
+#[test]
+fn a_streams_group_cannot_be_moved() {
+    if lacks_share_groups() {
+        return;
+    }
+    let case = Case::new("streams");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.replicator(|_| {});
+    streams::group(Side::Source, &case.group, &orders.name);
+    // Unlike a share group it has committed offsets.
+    case.committed(&orders, &[(0, 4)]);
+    let there = java::tool(GROUPS, &["--bootstrap-server", &Side::Source.bootstrap(), "--list"]);
+    assert!(there.lines().any(|line| line.contains(&case.group) && line.contains("Streams")), "{there}");
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::UnsupportedGroupType, &[&case.group, "streams", "only consumer groups can be moved"]);
 }
 
 /// Lists groups of every kind with their type.

@@ -27,7 +27,7 @@ pub fn lacks_kip848() -> bool {
     var("KAFKA_VERSION").starts_with("3.")
 }
 
-/// Share groups are there from Kafka 4.1 on.
+/// Share and streams groups are there from Kafka 4.2 on.
 pub fn lacks_share_groups() -> bool {
     lacks_kip848()
 }

@@ -199,6 +199,14 @@ fn connect(broker: &str) -> TcpStream {
     stream
 }
 
+/// One request to the coordinator of `group`, which there may not have been yet.
+pub fn to_coordinator(broker: &str, group: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
+    let mut name = Vec::new();
+    put_string(&mut name, group.as_bytes());
+    retry(|| (Answer(exchange(&mut connect(broker), FIND_COORDINATOR, &name), 0).i16(), ()));
+    exchange(&mut connect(broker), api, body)
+}
+
 fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
     let mut stream = connect(broker);
     // Asking for the coordinator is what makes the offsets topic.
