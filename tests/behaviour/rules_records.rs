@@ -37,6 +37,7 @@ fn rule_25_report_skips_and_counts_those_below_the_position() {
     app.completes_exactly();
     let expected = json!({ "position": 5, "nativesSkipped": 2, "sources": [{ "verified": "Scan" }] });
     app.plan().certifies(&orders.name, 0, &expected);
+    assert!(app.plan().target(&orders.name, 0)["countedFrom"].is_null(), "all of it was read");
     assert_eq!(app.get().status.unwrap().summary.unwrap().natives_skipped, 2);
 }
 
@@ -56,7 +57,10 @@ fn rule_25_fail_and_include_look_at_a_long_log_from_its_start() {
     });
     report.completes_exactly();
     let expected = json!({ "position": 2901, "nativesSkipped": 0, "sources": [{ "verified": "Backlog" }] });
-    report.plan().certifies(&orders.name, 0, &expected);
+    let certificate = report.plan();
+    certificate.certifies(&orders.name, 0, &expected);
+    let from = certificate.target(&orders.name, 0)["countedFrom"].as_i64();
+    assert!(from.is_some_and(|from| from > 5 && from <= 2_900), "{from:?}");
 
     let app = case.migrate(|spec| spec.policies.native_records = NativeRecords::Fail);
     app.stalls(Reason::NativeRecordsRefused, &[&orders.at(0), "1 records", "position 2901"]);
