@@ -1,5 +1,7 @@
 //! What the target misses at and above the committed offset: rules 12 and 13, and what a gap is defined as.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::{
@@ -32,8 +34,20 @@ fn rule_12_a_target_that_started_late() {
 #[test]
 fn rule_12_records_that_the_target_lost_to_retention() {
     let case = Case::new("lost");
-    let orders = case.drawn(10, 0..10, 4);
-    Side::Target.delete_records(&orders.name, 0, 6);
+    // target 0..6, kept for a minute and an hour old, | 6 7 8 9; c = 4
+    let hour = [("retention.ms", "60000"), ("segment.ms", "100")];
+    let orders = case.topic_with("orders", 1, &[], &hour);
+    orders.fill(0, 10);
+    let mut old = Copies::default().of(&orders.name, 0, 0..6).records();
+    let then = jiff::Timestamp::now().as_millisecond() - 3_600_000;
+    for record in &mut old {
+        record.timestamp = Some(then);
+    }
+    Side::Target.produce(&orders.name, 0, &old);
+    std::thread::sleep(Duration::from_millis(300));
+    orders.copy(0, 6..10);
+    Side::Target.wait_for_start(&orders.name, 0, 6);
+    case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.stalls(Reason::GapOnTarget, &[&orders.at(0), "2 records", "4 to 5"]);

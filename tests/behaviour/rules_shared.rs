@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    Case, Copies, K2KReplicatorSpec, Reason, Reprocessing, Side, Topic, UncommittedPartitions,
+    Case, Copies, K2KReplicatorSpec, Reason, Reprocessing, Side, Toggle, Topic, UncommittedPartitions,
     specs::route,
     v1alpha1::{TargetPartitioning, TargetTopic},
     wire::Offset,
@@ -181,6 +181,49 @@ fn rule_10_gaps_are_judged_on_the_union() {
     let row = json!([{ "provenBy": "replicatorPosition", "gap": 0 }]);
     plan.certifies(&orders.name, 0, &json!({ "position": 2, "sources": row }));
     plan.certifies(&orders.name, 1, &json!({ "position": 2, "sources": row }));
+}
+
+#[test]
+fn rule_10_a_replay_repeats_what_another_target_partition_holds() {
+    let case = Case::new("spreadreplay");
+    // target 0: 0..10; target 1, chosen by the producer for the second time: 3 4, at work up to 9; c = 5
+    let orders = case.topic("orders", 1);
+    Side::Target.grow(&orders.name, 2);
+    orders.fill(0, 10).copy(0, 0..10);
+    let again = |origins| Copies::default().of(&orders.name, 0, origins).write_to(&orders.name, 1);
+    again(3..5);
+    case.committed(&orders, &[(0, 5)]);
+    case.replicator(|spec| spreading(&case, spec));
+    let app = case.migrate(|_| {});
+    app.waits(Reason::ReplayInProgress, &[&orders.at(0), "it is at 4", &orders.at(1), "was at 9"]);
+    again(5..10);
+    app.completes_exactly();
+    let plan = app.plan();
+    plan.certifies(&orders.name, 0, &json!({ "position": 5, "sources": [{ "provenBy": "witness" }] }));
+    plan.certifies(&orders.name, 1, &json!({ "position": 2, "sources": [{ "provenBy": "witness" }] }));
+}
+
+#[test]
+fn rule_24_two_pipelines_of_different_partitions_do_not_clash() {
+    let case = Case::new("twopipelines");
+    // all: a0 a1 b0 b1 a2 b2, a by blue and b by green; c = 2 and 2
+    let (a, b, all) = two(&case, 3);
+    let by = |topic: &Topic<'_>, offsets, pipeline| {
+        Copies::default().of(&topic.name, 0, offsets).by_pipeline(pipeline).write_to(&all, 0);
+    };
+    by(&a, 0..2, "blue");
+    by(&b, 0..2, "green");
+    by(&a, 2..3, "blue");
+    by(&b, 2..3, "green");
+    case.committed(&a, &[(0, 2)]);
+    case.committed(&b, &[(0, 2)]);
+    case.replicator(|spec| {
+        merging(&case, spec);
+        spec.features.tracing_headers.pipeline = Toggle::Enabled;
+    });
+    let app = case.migrate(|_| {});
+    app.completes_exactly();
+    assert_eq!(app.target_offset(&all, 0), Some(4));
 }
 
 #[test]

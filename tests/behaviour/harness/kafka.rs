@@ -211,6 +211,15 @@ impl Side {
         }
     }
 
+    /// Waits until retention has come to this offset.
+    pub fn wait_for_start(self, topic: &str, partition: i32, offset: i64) {
+        let start = Instant::now();
+        while self.bounds(topic, partition).0 < offset {
+            assert!(start.elapsed() < TIMEOUT, "retention has not come to {topic}-{partition}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// A topic anew under the name of one that is there: a deleted topic's name is free a moment later.
     pub fn recreate_topic(self, name: &str, partitions: i32) {
         self.delete_topic(name);
