@@ -232,5 +232,5 @@ fn behaviour_tests() -> Vec<(String, String)> {
 
 /// A test's name as the sentence that it is.
 fn told(file: &str, name: &str) -> String {
-    format!("{} (`{file}`)", name.replace('_', " "))
+    format!("{} (`{file}`)", name.replace("_s_", "'s ").replace('_', " "))
 }

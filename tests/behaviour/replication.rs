@@ -22,7 +22,7 @@ fn definition_complete_by_a_witness() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     orders.copy(0, 6..10);
     app.completes_exactly();
-    assert_eq!(app.target_offset(&orders.name, 0), Some(7));
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 7, "sources": [{ "provenBy": "witness" }] }));
 }
 
 #[test]
@@ -39,7 +39,8 @@ fn definition_complete_by_the_replicators_position() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 5"]);
     case.commit(Side::Source, &position, [((orders.name.clone(), 0), 10.into())].into());
     app.completes_exactly();
-    assert_eq!(app.plan().row(&orders.name, 0)["provenBy"], "replicatorPosition");
+    let row = json!({ "provenBy": "replicatorPosition", "replicatorPosition": 10 });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 7, "sources": [row] }));
 }
 
 fn with_position(spec: &mut K2KReplicatorSpec, group: &str) {
@@ -61,7 +62,10 @@ fn definition_complete_waived() {
     });
     let summary = app.completes();
     assert_eq!((summary.exact, summary.reread), (0, 4));
-    assert_eq!(app.target_offset(&orders.name, 0), Some(3));
+    let row = json!({ "provenBy": "waived", "reread": 4, "exact": false });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 3, "kind": "End", "sources": [row] }));
+    let why = app.plan().why(&orders.name, 0).join("; ");
+    assert!(why.contains("4 records are read again") && why.contains("completeness was waived"), "{why}");
 }
 
 #[test]
@@ -105,7 +109,8 @@ fn rule_04_records_dropped_on_purpose_are_no_gap() {
     case.replicator(|spec| spec.features.record_filtering = Toggle::Enabled);
     let app = case.migrate(|_| {});
     app.completes_exactly();
-    assert_eq!(app.plan().row(&orders.name, 0)["filtered"], 2);
+    let row = json!({ "filtered": 2, "gap": 0, "at": { "offset": 4, "origin": 6 } });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 4, "sources": [row] }));
 }
 
 #[test]
@@ -155,6 +160,7 @@ fn rule_12_a_target_recreated_empty() {
     orders.copy(0, 0..10);
     app.retry("replicated");
     app.completes_exactly();
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
 }
 
 #[test]

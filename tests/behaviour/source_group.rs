@@ -184,7 +184,7 @@ fn rule_21_a_pending_transactional_commit() {
             .send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), DEADLINE)
             .unwrap();
         let app = case.migrate(|_| {});
-        app.waits(Reason::SourceTransactionPending, &[]);
+        app.waits(Reason::SourceTransactionPending, &[&orders.at(0)]);
         if commit {
             producer.commit_transaction(DEADLINE).unwrap();
         } else {
@@ -207,7 +207,7 @@ fn rule_31_an_offset_that_expires_while_waiting() {
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     case.forget_offset(Side::Source, &case.group, &orders, 1);
-    app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1)]);
+    app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1), "was at 5"]);
     // The user puts it back.
     case.committed(&orders, &[(1, 5)]);
     orders.copy(0, 2..10);
