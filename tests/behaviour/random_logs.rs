@@ -85,7 +85,7 @@ impl<'c> Round<'c> {
         self.retain(partition, random);
     }
 
-    /// In one go, or in pieces with transactions; some of those are aborted at first.
+    /// In pieces; some in transactions, before and behind which are attempts that were aborted.
     fn write(&self, partition: i32, log: &[Entry<'_>], random: &mut StdRng) {
         let transactional = random.random_bool(0.5);
         let mut rest = log;
@@ -100,13 +100,17 @@ impl<'c> Round<'c> {
                 };
                 piece.iter().fold(Copies::default(), add).encoded(self.written)
             };
-            if transactional && random.random_bool(0.4) {
+            if transactional && random.random_bool(0.3) {
                 copies().transaction(&self.target, partition, false);
             }
             if transactional && random.random_bool(0.5) {
                 copies().transaction(&self.target, partition, true);
             } else {
                 copies().write_to(&self.target, partition);
+            }
+            // A zombie's attempt, behind the copies that count.
+            if transactional && random.random_bool(0.3) {
+                copies().transaction(&self.target, partition, false);
             }
         }
     }
