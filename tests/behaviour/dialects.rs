@@ -158,3 +158,19 @@ fn dialect_auto_refuses_a_mixture() {
     assert_eq!((summary.exact, summary.reread), (0, 0));
     app.plan().certifies(&orders.name, 0, &json!({ "position": 3, "undecodable": 5 }));
 }
+
+#[test]
+fn dialect_numbers_that_can_be_read_in_two_ways() {
+    let case = Case::new("ambiguous");
+    // Eight bytes, of which each is a plausible offset big-endian and little-endian.
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 6);
+    let odd = |n: u8| [0, 0, 0, n, 0, 1, 0, 0];
+    let copies =
+        (0..4).fold(Copies::default(), |copies, n| copies.with_offset_header(&orders.name, 0, &odd(n)));
+    copies.write_to(&orders.name, 0);
+    case.committed(&orders, &[(0, 2)]);
+    case.replicator(|spec| spec.tracing.encoding = Encoding::Auto);
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::AmbiguousEncoding, &[&orders.at(0), "encoding"]);
+}

@@ -4,7 +4,7 @@ use crate::harness::{
     Case, Copies, NativeRecords, Reason, Reprocessing, Side, Toggle, Topic, UncommittedPartitions,
     UnreplicatedTopics,
     specs::route,
-    v1alpha1::{Encoding, TargetTopic, TopicSelection},
+    v1alpha1::{TargetTopic, TopicSelection},
 };
 
 #[test]
@@ -194,22 +194,6 @@ fn rule_24_two_pipelines_write_the_same_partition() {
     app.stalls(Reason::DuplicatePipelines, &[&orders.at(0), "blue", "green"]);
 }
 
-#[test]
-fn dialect_numbers_that_can_be_read_in_two_ways() {
-    let case = Case::new("ambiguous");
-    // Eight bytes, of which each is a plausible offset big-endian and little-endian.
-    let orders = case.topic("orders", 1);
-    orders.fill(0, 6);
-    let odd = |n: u8| [0, 0, 0, n, 0, 1, 0, 0];
-    let copies =
-        (0..4).fold(Copies::default(), |copies, n| copies.with_offset_header(&orders.name, 0, &odd(n)));
-    copies.write_to(&orders.name, 0);
-    case.committed(&orders, &[(0, 2)]);
-    case.replicator(|spec| spec.tracing.encoding = Encoding::Auto);
-    let app = case.migrate(|_| {});
-    app.stalls(Reason::AmbiguousEncoding, &[&orders.at(0), "encoding"]);
-}
-
 /// a: 2 partitions, b: 2 partitions, both copied to `all`. On all-0 a0 b0 a1 b1 a2 b2 a3 b3, all-1 is empty.
 fn merged(case: &Case) -> (Topic<'_>, Topic<'_>, String) {
     let (a, b) = (case.source_topic("a", 2, &[]), case.source_topic("b", 2, &[]));
@@ -254,6 +238,19 @@ fn rule_16_an_excluded_topic_that_is_merged_in() {
         spec.topics = Some(TopicSelection { include: vec![], exclude: vec![b.name.clone()] });
     });
     app.stalls(Reason::UncommittedPartitions, &[&b.at(0), &all]);
+}
+
+#[test]
+fn rule_16_what_is_merged_in_without_a_commit_takes_part_from_its_start() {
+    let case = Case::new("mergedearliest");
+    // a-0: c = 2; b-0: none: p = 1, where b0 lies, and a1 is read again
+    let (a, b, all) = merged(&case);
+    case.committed(&a, &[(0, 2), (1, 0)]);
+    case.committed(&b, &[(1, 0)]);
+    let app = case.migrate(|spec| spec.policies.uncommitted_partitions = UncommittedPartitions::Earliest);
+    let summary = app.completes();
+    assert_eq!((summary.partitions, summary.reread, summary.exact), (4, 1, 3));
+    assert_eq!(app.target_offset(&all, 0), Some(1));
 }
 
 #[test]
