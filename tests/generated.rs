@@ -187,3 +187,50 @@ fn conditions() -> String {
     }
     table + &format!("| any | `{}` | {} |\n", Reason::NotJudged, Reason::NotJudged.describe())
 }
+
+/// The rules of the mapping, each with a test on real brokers that is named after it.
+const RULES: u32 = 31;
+
+#[test]
+fn the_tests_table_names_a_test_for_every_rule() {
+    let file = root().join("tests/README.md");
+    let tests = behaviour_tests();
+    let mut table = "| rule | tests |\n|---|---|\n".to_owned();
+    let prefixes = (1..=RULES).map(|rule| (rule.to_string(), format!("rule_{rule:02}_")));
+    let words = ["definition", "dialect"].map(|word| (word.to_owned(), format!("{word}_")));
+    for (name, prefix) in prefixes.chain(words) {
+        let of_rule: Vec<String> =
+            tests.iter().filter_map(|(file, test)| Some(told(file, test.strip_prefix(&prefix)?))).collect();
+        assert!(!of_rule.is_empty(), "no test in tests/behaviour begins with {prefix}");
+        let _ = writeln!(table, "| {name} | {} |", of_rule.join("; "));
+    }
+    let (begin, end) = ("<!-- rules: begin, by make generate -->\n", "<!-- rules: end -->");
+    let mut text = fs::read_to_string(&file).unwrap();
+    let from = text.find(begin).expect("where the table begins") + begin.len();
+    let to = text.find(end).expect("where the table ends");
+    text.replace_range(from..to, &table);
+    assert_same(&file, &text);
+}
+
+/// The tests of `tests/behaviour`, each with the name of its file.
+fn behaviour_tests() -> Vec<(String, String)> {
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(root().join("tests/behaviour")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let after_attribute = text.split("#[test]\nfn ").skip(1);
+        let names = after_attribute.filter_map(|rest| rest.split_once("()").map(|(name, _)| name.to_owned()));
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        tests.extend(names.map(|name| (file.clone(), name)));
+    }
+    tests.sort();
+    tests
+}
+
+/// A test's name as the sentence that it is.
+fn told(file: &str, name: &str) -> String {
+    format!("{} (`{file}`)", name.replace("_s_", "'s ").replace('_', " "))
+}

@@ -188,6 +188,7 @@ fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position:
         log_start: target.log_start,
         last_stable_offset: target.end,
         metadata,
+        counted_from: (target.read_from > target.log_start).then_some(target.read_from),
         natives_skipped: position.natives_skipped,
         undecodable: found.undecodable.count_within(i64::MIN, i64::MAX),
         first_undecodable,

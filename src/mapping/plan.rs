@@ -97,6 +97,10 @@ pub struct TargetPlan {
     /// The commit's metadata; base64 in JSON.
     #[serde(with = "base64_bytes")]
     pub metadata: Vec<u8>,
+    /// What lies below this offset was not read: the counts are lower bounds. None where it was; `verified` tells
+    /// whether all of it was behind that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_from: Option<TargetOffset>,
     /// Records without an origin below the position.
     pub natives_skipped: u64,
     /// Records whose origin cannot be decoded.

@@ -1,6 +1,10 @@
 //! The world changes between the plan and the commit.
 
-use crate::harness::{Case, Member, Migration, Reason, Side, Topic};
+use serde_json::json;
+
+use crate::harness::{
+    Case, Copies, Member, Migration, Reason, Side, Topic, UncommittedPartitions, kafka::COMPACTED,
+};
 
 /// 0: 0..10 on both sides, c = 4; a member on the target holds the commit back while the plan is stored.
 fn held_back(case: &Case) -> (Topic<'_>, Member, Migration<'_>) {
@@ -33,7 +37,7 @@ fn the_replicator_writes_to_another_cluster_now() {
 }
 
 #[test]
-fn retention_passes_the_position() {
+fn rule_29_retention_passes_the_position() {
     let case = Case::new("retention");
     let (orders, early, app) = held_back(&case);
     // target 0..10 becomes 7..10: position 4 is gone.
@@ -43,7 +47,7 @@ fn retention_passes_the_position() {
 }
 
 #[test]
-fn the_replicator_writes_on() {
+fn rule_29_the_replicator_writes_on() {
     let case = Case::new("writeson");
     let (orders, early, app) = held_back(&case);
     orders.fill(0, 5).copy(0, 10..15);
@@ -53,7 +57,7 @@ fn the_replicator_writes_on() {
 }
 
 #[test]
-fn the_replicator_goes_back_and_writes_again() {
+fn rule_29_the_replicator_goes_back_and_writes_again() {
     let case = Case::new("goesback");
     let (orders, early, app) = held_back(&case);
     // 0..10, then 2..10 again: the last copy of 4 is at 12.
@@ -81,7 +85,7 @@ fn the_group_comes_back_to_life_on_the_source() {
 }
 
 #[test]
-fn partitions_are_added_on_both_sides() {
+fn rule_28_partitions_are_added_on_both_sides() {
     let case = Case::new("grown");
     let (orders, early, app) = held_back(&case);
     for side in [Side::Source, Side::Target] {
@@ -92,4 +96,58 @@ fn partitions_are_added_on_both_sides() {
     early.leave();
     app.completes_exactly();
     assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(1)));
+}
+
+#[test]
+fn rule_28_a_new_partition_without_a_commit_makes_the_plan_stale_too() {
+    let case = Case::new("grownempty");
+    let (orders, early, app) = held_back(&case);
+    app.edit(|spec| spec.policies.uncommitted_partitions = UncommittedPartitions::Earliest);
+    app.waits(Reason::TargetGroupActive, &[&case.group]);
+    // Nothing of the group says that there is a new partition.
+    for side in [Side::Source, Side::Target] {
+        side.grow(&orders.name, 2);
+    }
+    orders.fill(1, 3).copy(1, 0..3);
+    early.leave();
+    app.completes_exactly();
+    let row = json!([{ "committed": 0, "assumed": "Earliest" }]);
+    app.plan().certifies(&orders.name, 1, &json!({ "position": 0, "kind": "Start", "sources": row }));
+    assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(0)));
+}
+
+#[test]
+fn rule_29_the_target_topic_is_recreated() {
+    let case = Case::new("retarget");
+    let (orders, early, app) = held_back(&case);
+    // Position 4 of the former topic lies within the new one too: target N N 0..10.
+    Side::Target.recreate_topic(&orders.name, 1);
+    Copies::default().native(2).of(&orders.name, 0, 0..10).write_to(&orders.name, 0);
+    early.leave();
+    app.completes_exactly();
+    let row = json!([{ "at": { "offset": 6, "origin": 4 } }]);
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 6, "sources": row }));
+}
+
+#[test]
+fn rule_29_the_records_on_both_sides_are_read_once_more() {
+    let case = Case::new("readagain");
+    // target, compacted: 0..10, each under its own key, c = 4
+    let orders = case.topic_with("orders", 1, &[], &COMPACTED);
+    orders.fill(0, 10);
+    let copies = || Copies::default().of(&orders.name, 0, 0..10).with_keys(|n| n.to_string()).records();
+    Side::Target.produce(&orders.name, 0, &copies());
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|_| {});
+    let early = Member::classic(Side::Target, &case.group, &orders.name);
+    let app = case.migrate(|_| {});
+    app.waits(Reason::TargetGroupActive, &[&case.group]);
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 4 }));
+    // The replicator writes all of it again, and the cleaner takes the former copies: 4 is still in the log.
+    Side::Target.compact(&orders.name, 0, &copies());
+    assert_eq!(Side::Target.bounds(&orders.name, 0).0, 0);
+    early.leave();
+    app.completes_exactly();
+    let row = json!([{ "below": { "offset": 13, "origin": 3 }, "at": { "offset": 14, "origin": 4 } }]);
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 14, "sources": row }));
 }

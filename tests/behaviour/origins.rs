@@ -4,11 +4,11 @@ use crate::harness::{
     Case, Copies, NativeRecords, Reason, Reprocessing, Side, Toggle, Topic, UncommittedPartitions,
     UnreplicatedTopics,
     specs::route,
-    v1alpha1::{Encoding, TargetTopic, TopicSelection},
+    v1alpha1::{TargetTopic, TopicSelection},
 };
 
 #[test]
-fn records_without_headers() {
+fn rule_30_records_without_headers() {
     let case = Case::new("noheaders");
     let orders = case.topic("orders", 1);
     orders.fill(0, 5);
@@ -20,7 +20,7 @@ fn records_without_headers() {
 }
 
 #[test]
-fn records_without_headers_are_no_gap_either() {
+fn rule_30_records_without_headers_are_no_gap_either() {
     let case = Case::new("noheaders-r");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10);
@@ -102,7 +102,7 @@ fn rule_26_records_of_another_topic_are_no_copies() {
 }
 
 #[test]
-fn native_records_below_the_position() {
+fn rule_25_native_records_below_the_position() {
     let case = Case::new("natives");
     // target N N 0 1 2 3 4 5, c = 3
     let orders = case.topic("orders", 1);
@@ -119,7 +119,7 @@ fn native_records_below_the_position() {
 }
 
 #[test]
-fn reading_again_is_refused_where_the_policy_says_so() {
+fn rule_05_reading_again_is_refused_where_the_policy_says_so() {
     let case = Case::new("reprocessing");
     // 0..10, 2..5 (a zombie that has gone), 10..12; c = 7: p = 7, and 2 3 4 lie behind it
     let orders = case.topic("orders", 1);
@@ -182,7 +182,7 @@ fn a_partition_that_the_target_lacks() {
 }
 
 #[test]
-fn two_pipelines_write_the_same_partition() {
+fn rule_24_two_pipelines_write_the_same_partition() {
     let case = Case::new("pipelines");
     let orders = case.topic("orders", 1);
     orders.fill(0, 6);
@@ -192,22 +192,6 @@ fn two_pipelines_write_the_same_partition() {
     case.replicator(|spec| spec.features.tracing_headers.pipeline = Toggle::Enabled);
     let app = case.migrate(|_| {});
     app.stalls(Reason::DuplicatePipelines, &[&orders.at(0), "blue", "green"]);
-}
-
-#[test]
-fn numbers_that_can_be_read_in_two_ways() {
-    let case = Case::new("ambiguous");
-    // Eight bytes, of which each is a plausible offset big-endian and little-endian.
-    let orders = case.topic("orders", 1);
-    orders.fill(0, 6);
-    let odd = |n: u8| [0, 0, 0, n, 0, 1, 0, 0];
-    let copies =
-        (0..4).fold(Copies::default(), |copies, n| copies.with_offset_header(&orders.name, 0, &odd(n)));
-    copies.write_to(&orders.name, 0);
-    case.committed(&orders, &[(0, 2)]);
-    case.replicator(|spec| spec.tracing.encoding = Encoding::Auto);
-    let app = case.migrate(|_| {});
-    app.stalls(Reason::AmbiguousEncoding, &[&orders.at(0), "encoding"]);
 }
 
 /// a: 2 partitions, b: 2 partitions, both copied to `all`. On all-0 a0 b0 a1 b1 a2 b2 a3 b3, all-1 is empty.
@@ -227,7 +211,7 @@ fn merged(case: &Case) -> (Topic<'_>, Topic<'_>, String) {
 }
 
 #[test]
-fn two_topics_merged_into_one() {
+fn rule_09_two_topics_merged_into_one() {
     let case = Case::new("merged");
     // a-0: c = 2; b-0: none yet, then c = 3
     let (a, b, all) = merged(&case);
@@ -245,7 +229,7 @@ fn two_topics_merged_into_one() {
 }
 
 #[test]
-fn an_excluded_topic_that_is_merged_in() {
+fn rule_16_an_excluded_topic_that_is_merged_in() {
     let case = Case::new("excluded");
     let (a, b, all) = merged(&case);
     case.committed(&a, &[(0, 2), (1, 0)]);
@@ -254,6 +238,19 @@ fn an_excluded_topic_that_is_merged_in() {
         spec.topics = Some(TopicSelection { include: vec![], exclude: vec![b.name.clone()] });
     });
     app.stalls(Reason::UncommittedPartitions, &[&b.at(0), &all]);
+}
+
+#[test]
+fn rule_16_what_is_merged_in_without_a_commit_takes_part_from_its_start() {
+    let case = Case::new("mergedearliest");
+    // a-0: c = 2; b-0: none: p = 1, where b0 lies, and a1 is read again
+    let (a, b, all) = merged(&case);
+    case.committed(&a, &[(0, 2), (1, 0)]);
+    case.committed(&b, &[(1, 0)]);
+    let app = case.migrate(|spec| spec.policies.uncommitted_partitions = UncommittedPartitions::Earliest);
+    let summary = app.completes();
+    assert_eq!((summary.partitions, summary.reread, summary.exact), (4, 1, 3));
+    assert_eq!(app.target_offset(&all, 0), Some(1));
 }
 
 #[test]
@@ -274,7 +271,7 @@ fn an_excluded_topic_stays_behind() {
 }
 
 #[test]
-fn partitions_without_a_commit_as_the_policy_says() {
+fn rule_16_partitions_without_a_commit_as_the_policy_says() {
     let case = Case::new("uncommitted");
     let orders = case.topic("orders", 2);
     orders.fill(0, 6).fill(1, 4).copy(0, 0..6).copy(1, 0..4);

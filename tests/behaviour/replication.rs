@@ -1,7 +1,5 @@
 //! Has everything arrived, and is anything missing? Logs on the target as a replicator may leave them.
 
-use std::panic::catch_unwind;
-
 use rdkafka::producer::Producer;
 use serde_json::json;
 
@@ -11,7 +9,7 @@ use crate::harness::{
 };
 
 #[test]
-fn behind_and_then_caught_up() {
+fn definition_complete_by_a_witness() {
     let case = Case::new("behind");
     // source 0..10, c = 7; target 0..3: 0 1 2
     let orders = case.topic("orders", 1);
@@ -24,11 +22,11 @@ fn behind_and_then_caught_up() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     orders.copy(0, 6..10);
     app.completes_exactly();
-    assert_eq!(app.target_offset(&orders.name, 0), Some(7));
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 7, "sources": [{ "provenBy": "witness" }] }));
 }
 
 #[test]
-fn behind_by_the_replicators_own_position() {
+fn definition_complete_by_the_replicators_position() {
     let case = Case::new("behindposition");
     // target 0..10 complete, but the replicator's position is 5: it will write again from there
     let orders = case.topic("orders", 1);
@@ -41,7 +39,8 @@ fn behind_by_the_replicators_own_position() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 5"]);
     case.commit(Side::Source, &position, [((orders.name.clone(), 0), 10.into())].into());
     app.completes_exactly();
-    assert_eq!(app.plan().row(&orders.name, 0)["provenBy"], "replicatorPosition");
+    let row = json!({ "provenBy": "replicatorPosition", "replicatorPosition": 10 });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 7, "sources": [row] }));
 }
 
 fn with_position(spec: &mut K2KReplicatorSpec, group: &str) {
@@ -49,7 +48,7 @@ fn with_position(spec: &mut K2KReplicatorSpec, group: &str) {
 }
 
 #[test]
-fn behind_and_waived() {
+fn definition_complete_waived() {
     let case = Case::new("waived");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..3);
@@ -63,11 +62,14 @@ fn behind_and_waived() {
     });
     let summary = app.completes();
     assert_eq!((summary.exact, summary.reread), (0, 4));
-    assert_eq!(app.target_offset(&orders.name, 0), Some(3));
+    let row = json!({ "provenBy": "waived", "reread": 4, "exact": false });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 3, "kind": "End", "sources": [row] }));
+    let why = app.plan().why(&orders.name, 0).join("; ");
+    assert!(why.contains("4 records are read again") && why.contains("completeness was waived"), "{why}");
 }
 
 #[test]
-fn a_replay_is_waited_for() {
+fn rule_06_a_replay_is_waited_for() {
     let case = Case::new("replay");
     // c = 5; target 0..10 and then again 4 5: the replicator went back and is at work
     let orders = case.topic("orders", 1);
@@ -83,7 +85,7 @@ fn a_replay_is_waited_for() {
 }
 
 #[test]
-fn records_missing_on_the_target() {
+fn rule_12_records_missing_on_the_target() {
     let case = Case::new("gap");
     // source 0..10, c = 4; target 0 1 2 3 _ _ 6 7 8 9
     let orders = case.topic("orders", 1);
@@ -99,7 +101,7 @@ fn records_missing_on_the_target() {
 }
 
 #[test]
-fn records_dropped_on_purpose_are_no_gap() {
+fn rule_04_records_dropped_on_purpose_are_no_gap() {
     let case = Case::new("filtered");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, (0..4).chain(6..10));
@@ -107,11 +109,12 @@ fn records_dropped_on_purpose_are_no_gap() {
     case.replicator(|spec| spec.features.record_filtering = Toggle::Enabled);
     let app = case.migrate(|_| {});
     app.completes_exactly();
-    assert_eq!(app.plan().row(&orders.name, 0)["filtered"], 2);
+    let row = json!({ "filtered": 2, "gap": 0, "at": { "offset": 4, "origin": 6 } });
+    app.plan().certifies(&orders.name, 0, &json!({ "position": 4, "sources": [row] }));
 }
 
 #[test]
-fn a_target_emptied_by_retention_looks_like_one_that_is_behind() {
+fn rule_12_a_target_emptied_by_retention_looks_like_one_that_is_behind() {
     let case = Case::new("emptied");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..8);
@@ -126,7 +129,7 @@ fn a_target_emptied_by_retention_looks_like_one_that_is_behind() {
 }
 
 #[test]
-fn a_target_emptied_by_retention_is_a_gap_where_the_position_is_known() {
+fn rule_12_a_target_emptied_by_retention_is_a_gap_where_the_position_is_known() {
     let case = Case::new("emptiedgap");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..8);
@@ -140,13 +143,12 @@ fn a_target_emptied_by_retention_is_a_gap_where_the_position_is_known() {
 }
 
 #[test]
-fn a_target_recreated_empty() {
+fn rule_12_a_target_recreated_empty() {
     let case = Case::new("recreated");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..8);
     case.committed(&orders, &[(0, 4)]);
-    Side::Target.delete_topic(&orders.name);
-    recreate(Side::Target, &orders.name);
+    Side::Target.recreate_topic(&orders.name, 1);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 4"]);
@@ -158,18 +160,11 @@ fn a_target_recreated_empty() {
     orders.copy(0, 0..10);
     app.retry("replicated");
     app.completes_exactly();
-}
-
-/// A deleted topic's name is free a moment later.
-fn recreate(side: Side, name: &str) {
-    let start = std::time::Instant::now();
-    while catch_unwind(|| side.create_topic(name, 1, &[])).is_err() {
-        assert!(start.elapsed().as_secs() < 20);
-    }
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
 }
 
 #[test]
-fn the_source_was_recreated() {
+fn rule_22_copies_of_a_former_source_topic() {
     let case = Case::new("sourcerecreated");
     // source 0..5, c = 3; target still holds 0..8 of the former topic
     let orders = case.topic("orders", 1);
@@ -186,7 +181,7 @@ fn the_source_was_recreated() {
 }
 
 #[test]
-fn committed_beyond_the_end_of_the_source() {
+fn rule_14_committed_beyond_the_end_of_the_source() {
     let case = Case::new("outofrange");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);
@@ -200,7 +195,7 @@ fn committed_beyond_the_end_of_the_source() {
 }
 
 #[test]
-fn an_open_transaction_on_the_target_hides_what_proves_it() {
+fn rule_08_an_open_transaction_on_the_target_hides_what_proves_it() {
     let case = Case::new("opentarget");
     // target 0 1 2 [3 4 5 6: open], c = 5
     let orders = case.topic("orders", 1);
@@ -216,7 +211,7 @@ fn an_open_transaction_on_the_target_hides_what_proves_it() {
 }
 
 #[test]
-fn a_group_inside_an_open_transaction_of_the_source() {
+fn rule_14_a_group_inside_an_open_transaction_of_the_source() {
     let case = Case::new("opensource");
     // source 0 1 2 [3 4: open]; a read_uncommitted application stands at 4
     let orders = case.topic("orders", 1);

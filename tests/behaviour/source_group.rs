@@ -13,9 +13,10 @@ use rdkafka::{
 };
 
 use crate::harness::{
-    Case, Member, Reason, Side, Topic,
+    Case, Member, Reason, Side, Topic, java,
     migration::condition,
-    stack::{DEADLINE, lacks_kip848},
+    stack::{DEADLINE, lacks_kip848, lacks_share_groups},
+    streams,
     v1alpha1::ConditionType,
 };
 
@@ -69,9 +70,66 @@ fn a_static_member_that_has_gone_holds_its_place() {
     let session = Duration::from_secs(12);
     Member::fixed(Side::Source, &case.group, &orders.name, "till-7", session).leave();
     let app = case.migrate(|_| {});
-    app.waits(Reason::GroupActive, &["till-7"]);
+    // How long it will stay nobody can ask: the bounds are what can be told.
+    let bounds = ["session.timeout.ms", "45 s", "group.max.session.timeout.ms"];
+    app.waits(Reason::GroupActive, &[&["static member till-7"], &bounds[..]].concat());
     app.completes_exactly();
 }
+
+#[test]
+fn a_static_member_of_the_new_protocol_holds_its_place() {
+    if lacks_kip848() {
+        return;
+    }
+    let case = Case::new("static848");
+    let orders = plain(&case);
+    let mut config = Side::Source.config();
+    config.set("group.id", &case.group).set("group.protocol", "consumer").set("group.instance.id", "till-8");
+    config.set("enable.auto.commit", "false");
+    Member::start(config, &orders.name).leave();
+    let app = case.migrate(|_| {});
+    let words = ["static member till-8", "group.consumer.session.timeout.ms"];
+    app.waits(Reason::GroupActive, &words);
+    app.completes_exactly();
+}
+
+#[test]
+fn a_share_group_cannot_be_moved() {
+    if lacks_share_groups() {
+        return;
+    }
+    let case = Case::new("share");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.replicator(|_| {});
+    let there = || java::tool(GROUPS, &["--bootstrap-server", &Side::Source.bootstrap(), "--list"]);
+    java::share_consumer(Side::Source, &case.group, &orders.name);
+    assert!(there().lines().any(|line| line.contains(&case.group) && line.contains("Share")), "{}", there());
+    // No call that the client has tells it from a group that is not there.
+    let app = case.migrate(|_| {});
+    app.waits(Reason::GroupNotFound, &[&case.group, "share and streams groups have none"]);
+}
+
+#[test]
+fn a_streams_group_cannot_be_moved() {
+    if lacks_share_groups() {
+        return;
+    }
+    let case = Case::new("streams");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.replicator(|_| {});
+    streams::group(Side::Source, &case.group, &orders.name);
+    // Unlike a share group it has committed offsets.
+    case.committed(&orders, &[(0, 4)]);
+    let there = java::tool(GROUPS, &["--bootstrap-server", &Side::Source.bootstrap(), "--list"]);
+    assert!(there.lines().any(|line| line.contains(&case.group) && line.contains("Streams")), "{there}");
+    let app = case.migrate(|_| {});
+    app.stalls(Reason::UnsupportedGroupType, &[&case.group, "streams", "only consumer groups can be moved"]);
+}
+
+/// Lists groups of every kind with their type.
+const GROUPS: &str = "org.apache.kafka.tools.GroupsCommand";
 
 #[test]
 fn offsets_that_move_without_a_member() {
@@ -106,7 +164,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 #[test]
-fn a_pending_transactional_commit() {
+fn rule_21_a_pending_transactional_commit() {
     for commit in [true, false] {
         let case = Case::new("pending");
         let orders = plain(&case);
@@ -126,7 +184,7 @@ fn a_pending_transactional_commit() {
             .send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), DEADLINE)
             .unwrap();
         let app = case.migrate(|_| {});
-        app.waits(Reason::SourceTransactionPending, &[]);
+        app.waits(Reason::SourceTransactionPending, &[&orders.at(0)]);
         if commit {
             producer.commit_transaction(DEADLINE).unwrap();
         } else {
@@ -140,7 +198,7 @@ fn a_pending_transactional_commit() {
 }
 
 #[test]
-fn an_offset_that_expires_while_waiting() {
+fn rule_31_an_offset_that_expires_while_waiting() {
     let case = Case::new("gone");
     let orders = case.topic("orders", 2);
     orders.fill(0, 10).fill(1, 10).copy(0, 0..2).copy(1, 0..10);
@@ -149,7 +207,7 @@ fn an_offset_that_expires_while_waiting() {
     let app = case.migrate(|_| {});
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     case.forget_offset(Side::Source, &case.group, &orders, 1);
-    app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1)]);
+    app.stalls(Reason::SourceOffsetsGone, &[&orders.at(1), "was at 5"]);
     // The user puts it back.
     case.committed(&orders, &[(1, 5)]);
     orders.copy(0, 2..10);

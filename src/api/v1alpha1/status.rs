@@ -92,6 +92,7 @@ pub struct Summary {
     pub reread: u64,
     /// Records that the target misses.
     pub gaps: u64,
-    /// Records without an origin that the group skips on the target.
+    /// Records without an origin that the group skips on the target. A lower bound where a log was not read
+    /// whole: the plan says from where on it was (`countedFrom`). `policies.nativeRecords: Fail` reads all.
     pub natives_skipped: u64,
 }

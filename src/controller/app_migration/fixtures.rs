@@ -92,6 +92,7 @@ pub fn target_plan(topic: &str, partition: i32, position: i64) -> TargetPlan {
         log_start: TargetOffset(0),
         last_stable_offset: TargetOffset(position + 10),
         metadata: vec![],
+        counted_from: None,
         natives_skipped: 0,
         undecodable: 0,
         first_undecodable: None,

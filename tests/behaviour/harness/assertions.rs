@@ -72,6 +72,15 @@ impl Migration<'_> {
         self.says(&object, words)
     }
 
+    /// Comes to say all of `words` for that reason, which it may have had before for something else.
+    pub fn comes_to_say(&self, reason: Reason, words: &[&str]) {
+        self.wait(&format!("{} {words:?}", reason.as_str()), DEADLINE, |o| {
+            let text = message(o, ConditionType::Ready);
+            ready_reason(o) == Some(reason.as_str()) && words.iter().all(|word| text.contains(word))
+        });
+        self.has_committed_nothing();
+    }
+
     fn comes_to(&self, reason: Reason) -> AppMigration {
         self.wait(reason.as_str(), DEADLINE, |o| ready_reason(o) == Some(reason.as_str()))
     }

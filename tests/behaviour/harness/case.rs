@@ -169,12 +169,14 @@ impl Case {
         block_on(self.api().create(&PostParams::default(), &object)).unwrap()
     }
 
-    /// A change of the replicator `k2k`.
+    /// A change of the replicator `k2k`: of its spec alone, as the operator may write the status in the meantime.
     pub fn edit_replicator(&self, edit: impl FnOnce(&mut K2KReplicatorSpec)) {
         let api = self.api::<K2KReplicator>();
-        let mut object = block_on(api.get("k2k")).unwrap();
-        edit(&mut object.spec);
-        block_on(api.replace("k2k", &PostParams::default(), &object)).unwrap();
+        let mut spec = block_on(api.get("k2k")).unwrap().spec;
+        edit(&mut spec);
+        let operations = json!([{ "op": "replace", "path": "/spec", "value": spec }]);
+        let patch = Patch::<Value>::Json(serde_json::from_value(operations).unwrap());
+        block_on(api.patch("k2k", &PatchParams::default(), &patch)).unwrap();
     }
 
     /// The confirmed migration `app` of the case's group, but for `edit`.

@@ -8,6 +8,7 @@ use rdkafka::{
 use super::{
     kafka::{Record, Side},
     stack::DEADLINE,
+    v1alpha1::Encoding,
 };
 
 /// A log on the target, drawn record by record.
@@ -34,6 +35,15 @@ impl Copies {
     pub fn with_offset_header(mut self, topic: &str, partition: i32, offset: &[u8]) -> Self {
         let mut record = copy(topic, partition, 0, None);
         record.headers[2].1 = offset.to_vec();
+        self.0.push(record);
+        self
+    }
+
+    /// A copy whose offset header is not there.
+    #[must_use]
+    pub fn without_offset_header(mut self, topic: &str, partition: i32) -> Self {
+        let mut record = copy(topic, partition, 0, None);
+        record.headers.truncate(2);
         self.0.push(record);
         self
     }
@@ -69,14 +79,60 @@ impl Copies {
         self
     }
 
+    /// The `n`-th of the records so far has this key.
+    #[must_use]
+    pub fn with_keys(mut self, key: impl Fn(usize) -> String) -> Self {
+        for (n, record) in self.0.iter_mut().enumerate() {
+            record.key = Some(key(n));
+        }
+        self
+    }
+
+    /// The numbers of the records so far are written that way.
+    #[must_use]
+    pub fn encoded(mut self, encoding: Encoding) -> Self {
+        for (name, value) in self.0.iter_mut().flat_map(|record| &mut record.headers) {
+            if name != "k2k_topic" && name != "k2k_pipeline" {
+                *value = number(encoding, std::str::from_utf8(value).unwrap().parse().unwrap());
+            }
+        }
+        self
+    }
+
+    /// The records so far carry the offset header alone.
+    #[must_use]
+    pub fn offset_only(mut self) -> Self {
+        for record in &mut self.0 {
+            record.headers.retain(|(name, _)| name == "k2k_offset");
+        }
+        self
+    }
+
+    /// The records as they would be written.
+    pub fn records(self) -> Vec<Record> {
+        self.0
+    }
+
     /// Appends them to a partition of the target.
     pub fn write_to(self, target: &str, partition: i32) {
         Side::Target.produce(target, partition, &self.0);
     }
 
+    /// Appends them in a transaction of their own. Its marker takes an offset too.
+    pub fn transaction(self, target: &str, partition: i32, commit: bool) {
+        let open = self.open_transaction(target, partition);
+        if commit {
+            open.commit_transaction(DEADLINE).unwrap();
+        } else {
+            open.abort_transaction(DEADLINE).unwrap();
+        }
+        Side::Target.wait_until_stable(target, partition);
+    }
+
     /// Appends them in a transaction that is left open until the producer ends it.
     pub fn open_transaction(self, target: &str, partition: i32) -> BaseProducer {
-        let producer = Side::Target.transaction(&format!("{target}-{partition}"));
+        let end = Side::Target.bounds(target, partition).1;
+        let producer = Side::Target.transaction(&format!("{target}-{partition}-{end}"));
         for record in &self.0 {
             let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
                 all.insert(Header { key, value: Some(value) })
@@ -99,6 +155,15 @@ fn copy(topic: &str, partition: i32, offset: i64, timestamp: Option<i64>) -> Rec
             ("k2k_offset".into(), offset.to_string().into()),
         ],
         timestamp,
+    }
+}
+
+fn number(encoding: Encoding, n: i64) -> Vec<u8> {
+    match encoding {
+        Encoding::Auto | Encoding::String => n.to_string().into_bytes(),
+        Encoding::Int64BE => n.to_be_bytes().to_vec(),
+        Encoding::Int64LE => n.to_le_bytes().to_vec(),
+        Encoding::Int32BE => i32::try_from(n).unwrap().to_be_bytes().to_vec(),
     }
 }
 

@@ -27,6 +27,18 @@ pub fn console_consumer(side: Side, group: &str, topic: &str, protocol: &str, co
     stdout.lines().filter_map(line).collect()
 }
 
+/// Has a share consumer join `group` for a moment: the group is there from then on, without members.
+pub fn share_consumer(side: Side, group: &str, topic: &str) {
+    let out = Command::new(var("STACK"))
+        .args(["java", "org.apache.kafka.tools.consumer.ConsoleShareConsumer"])
+        .args(["--bootstrap-server", &side.bootstrap(), "--group", group, "--topic", topic])
+        .args(["--timeout-ms", "4000"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&out.stderr));
+}
+
 /// Kafka 4 renamed the options.
 fn command_property() -> &'static str {
     if var("KAFKA_VERSION").starts_with("3.") { "--consumer-property" } else { "--command-property" }

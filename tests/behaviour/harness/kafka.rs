@@ -1,6 +1,8 @@
 //! The two clusters, through plain rdkafka: topics, records, ends of logs.
 
 use std::{
+    collections::BTreeSet,
+    panic::catch_unwind,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -17,6 +19,10 @@ use rdkafka::{
 use super::stack::{block_on, var};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Settings of a topic that the cleaner compacts within a second.
+pub const COMPACTED: [(&str, &str); 3] =
+    [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.001"), ("segment.ms", "100")];
 
 /// One of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,6 +193,42 @@ impl Side {
         for delivery in sent {
             block_on(delivery).unwrap().map_err(|(error, _)| error).unwrap();
         }
+    }
+
+    /// Writes these, and one more, to a topic of [`COMPACTED`]; waits until the cleaner has taken every record
+    /// that a later one of the same key supersedes.
+    pub fn compact(self, topic: &str, partition: i32, records: &[Record]) {
+        self.produce(topic, partition, records);
+        // The next record rolls the segment: the active one is never cleaned.
+        std::thread::sleep(Duration::from_millis(300));
+        let last = Record { key: Some("last".into()), value: "last".into(), ..Record::default() };
+        self.produce(topic, partition, &[last]);
+        let keys: BTreeSet<_> = records.iter().map(|record| &record.key).collect();
+        let start = Instant::now();
+        while self.read_from(topic, partition, 0).len() > keys.len() + 1 {
+            assert!(start.elapsed() < TIMEOUT * 2, "{topic}-{partition} is not compacted");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until retention has come to this offset.
+    pub fn wait_for_start(self, topic: &str, partition: i32, offset: i64) {
+        let start = Instant::now();
+        while self.bounds(topic, partition).0 < offset {
+            assert!(start.elapsed() < TIMEOUT, "retention has not come to {topic}-{partition}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A topic anew under the name of one that is there: a deleted topic's name is free a moment later.
+    pub fn recreate_topic(self, name: &str, partitions: i32) {
+        self.delete_topic(name);
+        let start = Instant::now();
+        while catch_unwind(|| self.create_topic(name, partitions, &[])).is_err() {
+            assert!(start.elapsed() < TIMEOUT);
+        }
+        // The producer would learn of it only after minutes.
+        self.producer().client().fetch_metadata(Some(name), TIMEOUT).unwrap();
     }
 
     /// A producer with a transaction begun.

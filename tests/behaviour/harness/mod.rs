@@ -16,6 +16,7 @@ pub mod process;
 pub mod replicate;
 pub mod specs;
 pub mod stack;
+pub mod streams;
 pub mod table;
 pub mod topic;
 pub mod wire;

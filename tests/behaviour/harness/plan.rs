@@ -54,6 +54,17 @@ impl StoredPlan {
         &rows[0]
     }
 
+    /// The certificate of a target partition says all of `expected`, and may say more.
+    pub fn certifies(&self, topic: &str, partition: i32, expected: &Value) {
+        let target = self.target(topic, partition);
+        assert!(says(target, expected), "expected {expected:#}, the certificate is {target:#}");
+    }
+
+    /// Why the row of the only source partition is not exact.
+    pub fn why(&self, topic: &str, partition: i32) -> Vec<&str> {
+        self.row(topic, partition)["why"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+    }
+
     /// The hash as api.md defines it, from what the plan says and from what the clusters call themselves.
     pub fn hash(&self, migration: &AppMigration) -> String {
         let group = &migration.spec.consumer_group;
@@ -84,6 +95,19 @@ impl StoredPlan {
             write!(text, "{byte:02x}").unwrap();
             text
         })
+    }
+}
+
+/// Objects may have more fields than expected; everything else is equal.
+fn says(actual: &Value, expected: &Value) -> bool {
+    match (actual, expected) {
+        (Value::Object(actual), Value::Object(expected)) => {
+            expected.iter().all(|(field, value)| actual.get(field).is_some_and(|there| says(there, value)))
+        }
+        (Value::Array(actual), Value::Array(expected)) => {
+            actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| says(a, e))
+        }
+        _ => actual == expected,
     }
 }
 

@@ -27,6 +27,11 @@ pub fn lacks_kip848() -> bool {
     var("KAFKA_VERSION").starts_with("3.")
 }
 
+/// Share and streams groups are there from Kafka 4.2 on.
+pub fn lacks_share_groups() -> bool {
+    lacks_kip848()
+}
+
 /// The binary under test: what `APPMIGRATION_BIN` names, else the one that cargo built with the tests.
 pub fn binary() -> String {
     env::var("APPMIGRATION_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_appmigration").to_owned())

@@ -15,6 +15,26 @@ pub struct Topic<'c> {
     pub name: String,
 }
 
+impl Case {
+    /// The topic `orders` of one partition: the source holds `0..end`, the target copies of `origins` in this
+    /// order, and the group stands at `committed`.
+    pub fn drawn(&self, end: i64, origins: impl IntoIterator<Item = i64>, committed: i64) -> Topic<'_> {
+        let orders = self.topic("orders", 1);
+        orders.fill(0, end).copy(0, origins);
+        self.committed(&orders, &[(0, committed)]);
+        orders
+    }
+
+    /// A group of the replicator's own that stands at these offsets of the topic on the source.
+    pub fn replicated_to(&self, topic: &Topic<'_>, offsets: &[(i32, i64)]) -> String {
+        let group = format!("{}-k2k", self.namespace);
+        let offsets =
+            offsets.iter().map(|(partition, offset)| ((topic.name.clone(), *partition), (*offset).into()));
+        self.commit(Side::Source, &group, offsets.collect());
+        group
+    }
+}
+
 impl Topic<'_> {
     /// Appends `count` records to a source partition; each holds `partition:offset`.
     pub fn fill(&self, partition: i32, count: i64) -> &Self {
@@ -52,6 +72,21 @@ impl Topic<'_> {
         }
         producer.flush(DEADLINE).unwrap();
         producer
+    }
+
+    /// Appends records with these keys to a source partition, and a last one that makes the cleaner free to
+    /// take those that a later one of the same key supersedes; waits until it has.
+    pub fn compacted(&self, partition: i32, keys: &[&str]) -> &Self {
+        let start = Side::Source.bounds(&self.name, partition).1;
+        let record = |(offset, key): (i64, &&str)| Record {
+            key: Some((*key).to_owned()),
+            value: value(partition, offset),
+            ..Record::default()
+        };
+        let records: Vec<Record> = (start..).zip(keys).map(record).collect();
+        Side::Source.compact(&self.name, partition, &records);
+        self.case.source_settled(&self.name, partition);
+        self
     }
 
     /// Appends copies of these offsets to the same partition of the target.

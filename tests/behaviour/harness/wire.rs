@@ -11,6 +11,8 @@ use std::{
 
 const OFFSET_COMMIT: (i16, i16) = (8, 2);
 const OFFSET_FETCH: (i16, i16) = (9, 2);
+const OFFSET_COMMIT_WITH_EPOCH: (i16, i16) = (8, 6);
+const OFFSET_FETCH_WITH_EPOCH: (i16, i16) = (9, 5);
 const FIND_COORDINATOR: (i16, i16) = (10, 0);
 const CREATE_ACLS: (i16, i16) = (30, 1);
 const OFFSET_DELETE: (i16, i16) = (47, 0);
@@ -85,6 +87,53 @@ pub fn commit(broker: &str, group: &str, offsets: &Offsets) -> Result<(), i16> {
     if code == 0 { Ok(()) } else { Err(code) }
 }
 
+/// Commits one offset with the epoch of the leader that the record before it was read from.
+pub fn commit_with_epoch(
+    broker: &str,
+    group: &str,
+    (topic, partition): &(String, i32),
+    offset: i64,
+    epoch: i32,
+) {
+    let mut body = Vec::new();
+    put_string(&mut body, group.as_bytes());
+    put_i32(&mut body, -1); // generation
+    put_string(&mut body, b""); // member
+    put_i32(&mut body, 1);
+    put_string(&mut body, topic.as_bytes());
+    put_i32(&mut body, 1);
+    put_i32(&mut body, *partition);
+    put_i64(&mut body, offset);
+    put_i32(&mut body, epoch);
+    put_string(&mut body, b"");
+    let code = retry(|| {
+        let mut answer = Answer(call(broker, OFFSET_COMMIT_WITH_EPOCH, &body), 0);
+        let (_throttle, _topics, _topic) = (answer.i32(), answer.i32(), answer.text());
+        let (_partitions, _partition) = (answer.i32(), answer.i32());
+        let code = answer.i16();
+        (code, code)
+    });
+    assert_eq!(code, 0, "committing for {group} on {topic}-{partition}");
+}
+
+/// The committed offset of one partition, and the leader epoch that was committed with it.
+pub fn leader_epoch(broker: &str, group: &str, (topic, partition): &(String, i32)) -> (i64, i32) {
+    let mut body = Vec::new();
+    put_string(&mut body, group.as_bytes());
+    put_i32(&mut body, 1);
+    put_string(&mut body, topic.as_bytes());
+    put_i32(&mut body, 1);
+    put_i32(&mut body, *partition);
+    retry(|| {
+        let mut answer = Answer(call(broker, OFFSET_FETCH_WITH_EPOCH, &body), 0);
+        let (_throttle, _topics, _topic) = (answer.i32(), answer.i32(), answer.text());
+        let (_partitions, _partition) = (answer.i32(), answer.i32());
+        let found = (answer.i64(), answer.i32());
+        let _metadata = answer.bytes();
+        (answer.i16(), found)
+    })
+}
+
 /// Deletes the group's offset of one partition.
 pub fn delete(broker: &str, group: &str, topic: &str, partition: i32) {
     let mut body = Vec::new();
@@ -148,6 +197,14 @@ fn connect(broker: &str) -> TcpStream {
     let stream = TcpStream::connect(broker).expect(broker);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
+}
+
+/// One request to the coordinator of `group`, which there may not have been yet.
+pub fn to_coordinator(broker: &str, group: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
+    let mut name = Vec::new();
+    put_string(&mut name, group.as_bytes());
+    retry(|| (Answer(exchange(&mut connect(broker), FIND_COORDINATOR, &name), 0).i16(), ()));
+    exchange(&mut connect(broker), api, body)
 }
 
 fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {

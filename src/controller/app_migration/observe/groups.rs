@@ -106,22 +106,28 @@ fn gone(live: &Live, snapshot: &Snapshot, committed: &BTreeMap<TopicPartition, C
     })
 }
 
+/// How long a static member that has gone stays listed. A broker tells nobody a member's session timeout: what
+/// is known is what it is unless somebody set it, and what the brokers allow at most.
+const STATIC_MEMBERS: &str = "; a static member that has stopped stays listed until its session times out: after \
+                              the session.timeout.ms of its consumer (45 s unless set, at most the broker's \
+                              group.max.session.timeout.ms), in a group of the consumer protocol after \
+                              group.consumer.session.timeout.ms";
+
 /// The members of an active group, for a message.
 pub fn members(group: &str, description: &GroupDescription) -> String {
     let show = |m: &GroupMember| match &m.instance_id {
-        Some(instance) => format!(
-            "{} at {} (static member {instance}, which stays listed until its session times out)",
-            m.client_id, m.host
-        ),
+        Some(instance) => format!("{} at {} (static member {instance})", m.client_id, m.host),
         None => format!("{} at {}", m.client_id, m.host),
     };
     let listed: Vec<String> = description.members.iter().take(5).map(show).collect();
     let more = description.members.len().saturating_sub(5);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    match listed.len() {
-        0 => format!("group {group} is in state {:?}", description.state),
-        _ => format!("group {group} has {} members: {}{more}", description.members.len(), listed.join(", ")),
+    let fixed = if description.members.iter().any(|m| m.instance_id.is_some()) { STATIC_MEMBERS } else { "" };
+    let count = description.members.len();
+    if count == 0 {
+        return format!("group {group} is in state {:?}", description.state);
     }
+    format!("group {group} has {count} members: {}{more}{fixed}", listed.join(", "))
 }
 
 /// The group on the target.
