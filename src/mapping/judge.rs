@@ -198,7 +198,11 @@ impl Judge<'_, '_> {
         );
         let new_run = |v: &View<'_>| v.copies.first_origin_at_or_after(c).is_some();
         let text = if let Some(view) = self.views.iter().find(|v| v.former.is_some() && !new_run(v)) {
-            format!("{told} and its new records have not passed committed {c} on {} yet", view.target)
+            format!(
+                "{told} and its new records have not passed committed {c} on {} yet; where no more will come, \
+                 have it replicated into a new target topic",
+                view.target
+            )
         } else {
             // Copies on another target without such a proof: nobody knows of which topic they are.
             let view = self.views.iter().find(|v| v.former.is_none() && !v.copies.is_empty())?;

@@ -260,6 +260,14 @@ fn rule_22_former_incarnation() {
 }
 
 #[test]
+fn rule_22_a_new_topic_that_gets_no_more_records_has_a_way_out() {
+    // The former topic had 3 records, the new one has none, and the group has read all of them.
+    let Assessment::Blocked(findings) = World::drawn(0, 0, &[0, 1, 2]).assess() else { panic!() };
+    assert_eq!(findings[0].reason, Reason::SourceRecreated);
+    assert!(findings[0].message.contains("new target topic"), "{findings:?}");
+}
+
+#[test]
 fn rule_25_native_records() {
     let mut world = World::plain(6, 3);
     world.targets[0].insert(1, Record::Native);
