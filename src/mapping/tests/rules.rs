@@ -260,6 +260,18 @@ fn rule_22_former_incarnation() {
 }
 
 #[test]
+fn rule_22_copies_of_a_former_topic_that_are_read_again_are_counted() {
+    // native | 0 to 7 of the former topic | 0 to 4 of the new one
+    let both: Vec<i64> = (0..8).chain(0..5).collect();
+    let mut world = World::drawn(5, 3, &both);
+    world.targets[0].insert(0, Record::Native);
+    world.policies.native_records = NativeRecords::Include;
+    let plan = one(&world);
+    // 0, 1 and 2 once more, and 5, 6 and 7 of the former topic.
+    assert_eq!((plan.position.0, plan.sources[0].reread, plan.sources[0].exact), (0, 6, false));
+}
+
+#[test]
 fn rule_22_a_new_topic_that_gets_no_more_records_has_a_way_out() {
     // The former topic had 3 records, the new one has none, and the group has read all of them.
     let Assessment::Blocked(findings) = World::drawn(0, 0, &[0, 1, 2]).assess() else { panic!() };
