@@ -211,6 +211,15 @@ fn a_gap_up_to_the_replicators_position() {
 }
 
 #[test]
+fn rule_12_what_an_open_transaction_on_the_source_holds_may_be_missing() {
+    // The replicator does not wait for its end, and 4 is missing: nobody knows yet whether 4 is a data record.
+    let mut world = World::drawn(6, 1, &[0, 1, 2, 3, 5]);
+    world.sources[0].open_from = Some(3);
+    let plan = one(&world);
+    assert_eq!((plan.position.0, plan.sources[0].gap, plan.sources[0].exact), (1, 0, false));
+}
+
+#[test]
 fn rule_13_below_the_sources_log_start() {
     let mut world = World::plain(10, 4);
     world.sources[0].log_start = 7;
