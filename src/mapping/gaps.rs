@@ -134,7 +134,7 @@ impl Judge<'_, '_> {
     }
 
     /// Every origin that any target holds, or is taken to hold where it was not read.
-    fn origins(&self) -> IntervalSet {
+    pub(super) fn origins(&self) -> IntervalSet {
         let mut origins = IntervalSet::default();
         for (from, to) in self.views.iter().flat_map(|v| v.copies.origins()) {
             origins.insert_range(from, to);

@@ -251,13 +251,17 @@ impl Judge<'_, '_> {
         if self.all.policies.replication_proof == ReplicationProof::Waive {
             judgement.proven_by = Some(ProvenBy::Waived);
             let c = self.facts.committed;
-            // What is hidden comes too; what of it the source no longer holds is counted as an upper bound.
+            // What is hidden comes too, and what was copied since; what of it the source no longer holds is
+            // counted as an upper bound.
             let lowest = self.views.iter().map(Self::next_of_last).min().unwrap_or_default();
             let from = if self.is_hidden() { from.min(lowest) } else { from };
             judgement.to_come = self.source_data(from.min(c), c)?;
             let gone = c.min(self.facts.log_start);
-            if self.is_hidden() && lowest < gone {
-                judgement.to_come.push((lowest.0, gone.0));
+            let since = if self.replicator_position().is_some() { from } else { from.min(lowest) };
+            let since = since.max(self.facts.log_start_before);
+            let since = if self.is_hidden() { since.min(lowest) } else { since };
+            if since < gone {
+                judgement.to_come.push((since.0, gone.0));
             }
         } else {
             judgement.findings.push(incomplete);
@@ -290,13 +294,21 @@ impl Judge<'_, '_> {
         // What the source no longer holds may still be hidden on the target.
         let gone = |v: &View<'_>| v.is_hidden() && Self::next_of_last(v) < c.min(self.facts.log_start);
         let exhausted = !self.source_has_any(from, c)? || self.missing(from, c)?.is_empty();
-        if exhausted && !self.views.iter().any(gone) {
+        if exhausted && !self.views.iter().any(gone) && self.taken().is_empty() {
             return Ok(Ok(ProvenBy::SourceExhausted));
         }
         Ok(Err((
             self.open_transaction("policies.replicationProof: Waive").unwrap_or_else(|| self.behind(from)),
             from,
         )))
+    }
+
+    /// What retention has taken from the source below the committed offset since the targets' ends were read, and
+    /// the targets did not hold then: it may have been copied in between.
+    fn taken(&self) -> Vec<(i64, i64)> {
+        let SourceFacts { committed: c, log_start, log_start_before, .. } = *self.facts;
+        let lowest = self.views.iter().map(Self::next_of_last).min().unwrap_or_default();
+        self.origins().holes_within(lowest.max(log_start_before).0, log_start.min(c).0)
     }
 
     fn behind(&self, replicated_to: SourceOffset) -> Finding {
@@ -347,7 +359,10 @@ impl Judge<'_, '_> {
             if Self::last_origin(view) != Some(last.origin) {
                 continue;
             }
-            if self.source_has_any(last.origin.next(), self.facts.last_stable)? {
+            // What retention took meanwhile may have been written meanwhile.
+            let SourceFacts { log_start, log_start_before, last_stable, .. } = *self.facts;
+            let rest = last.origin.next();
+            if rest.max(log_start_before) < log_start || self.source_has_any(rest, last_stable)? {
                 let text = format!(
                     "the replicator writes again what it wrote before: it is at {} on {}, and was at {max}; \
                      waiting until it has passed that (policies.replicationProof: Waive goes on without)",

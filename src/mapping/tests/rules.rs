@@ -84,6 +84,16 @@ fn rule_06_replay_running() {
 }
 
 #[test]
+fn rule_06_what_retention_took_while_we_looked_may_have_been_written_again() {
+    let mut world = World::drawn(3, 3, &[0, 1, 2, 0]);
+    world.sources[0].log_start = 3;
+    assert_eq!(blocked(&world), [Reason::ReplayInProgress]);
+    // Gone before: the run is over.
+    world.sources[0].log_start_before = 3;
+    assert!(one(&world).sources[0].exact);
+}
+
+#[test]
 fn rule_06_a_replay_released_counts_what_is_to_come() {
     let mut world = World::drawn(10, 8, &(0..10).chain([4, 5]).collect::<Vec<_>>());
     world.policies.replication_proof = ReplicationProof::Waive;
@@ -176,6 +186,22 @@ fn rule_22_copies_of_a_spread_partition_whose_topic_cannot_be_told() {
 }
 
 #[test]
+fn rule_11_what_retention_took_while_we_looked_may_have_been_copied_meanwhile() {
+    // The target ended in 2. Then 3 and 4 were copied, and retention took them before the source was asked.
+    let mut world = World::drawn(5, 5, &[0, 1, 2]);
+    world.sources[0].log_start = 5;
+    assert_eq!(blocked(&world), [Reason::ReplicationBehind]);
+    world.policies.replication_proof = ReplicationProof::Waive;
+    assert_eq!(one(&world).sources[0].reread, 2);
+    world.sources[0].replicator = Some(2);
+    assert_eq!(one(&world).sources[0].reread, 3);
+    world.sources[0].replicator = None;
+    // They were gone before: nobody can have copied them since.
+    world.sources[0].log_start_before = 5;
+    assert!(one(&world).sources[0].exact);
+}
+
+#[test]
 fn rule_11_everything_read() {
     let plan = one(&World::plain(10, 10));
     assert_eq!((plan.position.0, plan.kind), (10, Kind::End));
@@ -252,6 +278,7 @@ fn rule_17_idle_partition_completes() {
 fn rule_18_source_emptied_by_retention() {
     let mut world = World::plain(10, 10);
     world.sources[0].log_start = 10;
+    world.sources[0].log_start_before = 10;
     let plan = one(&world);
     assert_eq!(plan.position.0, 10);
     assert!(plan.sources[0].exact);

@@ -34,6 +34,8 @@ pub struct Source {
     /// Offset to whether it holds a data record. From 0 to the end.
     pub log: Vec<bool>,
     pub log_start: i64,
+    /// The same, before the target's end was read.
+    pub log_start_before: i64,
     /// An open transaction holds what lies from here on.
     pub open_from: Option<i64>,
     pub committed: i64,
@@ -147,6 +149,7 @@ impl World {
                 assumed: None,
                 replicator_position: source.replicator.map(SourceOffset),
                 log_start: SourceOffset(source.log_start),
+                log_start_before: SourceOffset(source.log_start_before),
                 last_stable: source.open_from.map_or(end, SourceOffset),
                 high_watermark: end,
                 targets: self.routes[n].iter().map(|t| copy(*t)).collect(),
