@@ -11,7 +11,7 @@ use crate::{
 use super::{
     Facts, SourceFacts, SourceOffset, TargetOffset,
     copies::Copies,
-    digest::{Last, Seen},
+    digest::Seen,
     facts::{Compaction, TargetFacts},
     finding::Finding,
     plan::ProvenBy,
@@ -341,36 +341,34 @@ impl Judge<'_, '_> {
         let Some(max) = self.max_origin().filter(|max| position.is_none_or(|r| r <= *max)) else {
             return Ok(None);
         };
-        for view in &self.views {
-            // Retention or compaction may have taken the older copies that a run repeats: in doubt it does.
-            let elsewhere = |l: &Last| {
-                let others = self.views.iter().filter(|v| v.target != view.target);
-                others.into_iter().any(|v| v.copies.last_copy(l.origin).is_some())
-            };
-            let repeats = |l: &Last| {
-                l.repeats
-                    || elsewhere(l)
-                    || (l.below_all && view.facts.read_from.0 > 0)
-                    || (l.descended && view.facts.compaction != Compaction::Off)
-            };
-            let Some(last) = view.seen.and_then(|s| s.last).filter(|l| repeats(l) && l.origin < max) else {
-                continue;
-            };
-            if Self::last_origin(view) != Some(last.origin) {
-                continue;
-            }
-            // What retention took meanwhile may have been written meanwhile.
-            let SourceFacts { log_start, log_start_before, last_stable, .. } = *self.facts;
-            let rest = last.origin.next();
-            if rest.max(log_start_before) < log_start || self.source_has_any(rest, last_stable)? {
-                let text = format!(
-                    "the replicator writes again what it wrote before: it is at {} on {}, and was at {max}; \
-                     waiting until it has passed that (policies.replicationProof: Waive goes on without)",
-                    last.origin, view.target
-                );
-                return Ok(Some((self.finding(Reason::ReplayInProgress, text), last.origin.next())));
-            }
+        // Seen from several targets it has come as far as the earliest of them says.
+        let repeated =
+            |v: &View<'_>| Some((self.repeated(v).filter(|origin| *origin < max)?, v.target.clone()));
+        let Some((last, target)) = self.views.iter().filter_map(repeated).min() else {
+            return Ok(None);
+        };
+        // What retention took meanwhile may have been written meanwhile.
+        let SourceFacts { log_start, log_start_before, last_stable, .. } = *self.facts;
+        let rest = last.next();
+        if rest.max(log_start_before) >= log_start && !self.source_has_any(rest, last_stable)? {
+            return Ok(None);
         }
-        Ok(None)
+        let text = format!(
+            "the replicator writes again what it wrote before: it is at {last} on {target}, and was at {max}; \
+             waiting until it has passed that (policies.replicationProof: Waive goes on without)",
+        );
+        Ok(Some((self.finding(Reason::ReplayInProgress, text), rest)))
+    }
+
+    /// The origin of the most recent record on a target, where it repeats an older copy. Retention or compaction
+    /// may have taken the older copies that a run repeats: in doubt it does.
+    fn repeated(&self, view: &View<'_>) -> Option<SourceOffset> {
+        let last = view.seen?.last?;
+        let mut others = self.views.iter().filter(|v| v.target != view.target);
+        let repeats = last.repeats
+            || others.any(|v| v.copies.last_copy(last.origin).is_some())
+            || (last.below_all && view.facts.read_from.0 > 0)
+            || (last.descended && view.facts.compaction != Compaction::Off);
+        Self::last_origin(view).filter(|_| repeats)
     }
 }

@@ -171,6 +171,23 @@ fn rule_10_a_replay_of_a_spread_partition_repeats_what_another_target_holds() {
 }
 
 #[test]
+fn rule_10_a_replay_of_a_spread_partition_has_come_as_far_as_the_earliest_target_says() {
+    // Back at 0 and then at 1: 2 to 6 are to come once more, though 3 on the first target repeats another one.
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let mut world = World {
+        sources: vec![Source { log: vec![true; 10], committed: 7, ..Source::default() }],
+        targets: vec![log(&[0, 1, 2, 4, 6, 3]), log(&[3, 5, 0, 1])],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        ..World::default()
+    };
+    world.policies.replication_proof = ReplicationProof::Waive;
+    world.policies.gap = GapPolicy::Accept;
+    let reread: u64 = world.mapped().iter().map(|plan| plan.sources[0].reread).sum();
+    assert_eq!(reread, 5);
+}
+
+#[test]
 fn rule_22_copies_of_a_spread_partition_whose_topic_cannot_be_told() {
     // The former topic had 9 records, the new one has 5. Target 0 proves it; 1 and 4 on target 1 may be of either.
     let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
