@@ -360,6 +360,23 @@ impl Judge<'_, '_> {
         Ok(Some((self.finding(Reason::ReplayInProgress, text), rest)))
     }
 
+    /// Whether a replay may be running that parts of the logs do not show: what the most recent record repeats may
+    /// lie before the part, on any target. One that is known to begin at or above the committed offset is no
+    /// matter.
+    pub(super) fn may_repeat_unseen(&self) -> bool {
+        let partial = self.views.iter().any(|v| v.facts.is_partial());
+        let Some(max) = self.max_origin().filter(|_| partial && self.replicator_position().is_none()) else {
+            return false;
+        };
+        let spread = self.views.len() > 1;
+        self.views.iter().any(|view| match view.seen.and_then(|seen| seen.last) {
+            Some(last) => {
+                (spread || last.descended) && last.origin < max && last.origin < self.facts.committed
+            }
+            None => view.facts.is_partial(),
+        })
+    }
+
     /// The origin of the most recent record on a target, where it repeats an older copy. Retention or compaction
     /// may have taken the older copies that a run repeats: in doubt it does.
     fn repeated(&self, view: &View<'_>) -> Option<SourceOffset> {

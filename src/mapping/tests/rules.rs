@@ -171,6 +171,27 @@ fn rule_10_a_replay_of_a_spread_partition_repeats_what_another_target_holds() {
 }
 
 #[test]
+fn rule_06_a_replay_of_what_lies_before_the_part_is_in_doubt() {
+    // | is where the parts begin. Back at 1, which repeats what the first target holds before its part.
+    // 0 1 | 2 3 4
+    // 0 0 | 1
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let spread = World {
+        sources: vec![Source { log: vec![true; 5], committed: 5, ..Source::default() }],
+        targets: vec![log(&[0, 1, 2, 3, 4]), log(&[0, 0, 1])],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        read_from: 2,
+        ..World::default()
+    };
+    // 0 1 2 | 1 3 4 5 2
+    let single = World { read_from: 3, ..World::drawn(6, 6, &[0, 1, 2, 1, 3, 4, 5, 2]) };
+    for world in [spread, single] {
+        assert!(!world.assess_within(&world.ends()).1.none(), "{world:?}");
+    }
+}
+
+#[test]
 fn rule_10_a_replay_of_a_spread_partition_has_come_as_far_as_the_earliest_target_says() {
     // Back at 0 and then at 1: 2 to 6 are to come once more, though 3 on the first target repeats another one.
     let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();

@@ -164,6 +164,11 @@ impl World {
         }
     }
 
+    /// The sources' ends.
+    pub fn ends(&self) -> Bounds {
+        self.facts().sources.into_iter().map(|(q, source)| (q, source.high_watermark)).collect()
+    }
+
     /// Asks and answers until the rules have concluded.
     pub fn assess(&self) -> Assessment {
         self.assess_within(&Bounds::new()).0
