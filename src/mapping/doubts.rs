@@ -115,6 +115,10 @@ impl Doubts {
                 continue;
             }
             let judge = judge(q, source, facts, logs);
+            if judge.may_repeat_unseen() {
+                self.read(facts, &source.targets);
+                continue;
+            }
             let from = source.committed.max(source.log_start);
             let bound = bounds.get(q).copied().unwrap_or(source.high_watermark);
             // What an open transaction holds may have been copied by a replicator that does not wait for its end.

@@ -1,6 +1,6 @@
 //! What was observed, as the rules take it. The order of the reads is the reader's duty: committed offsets
-//! first, then the replicator's position, then the target's high watermarks and ends, then the logs up to
-//! those ends, and the source's log starts and ends last.
+//! first, then the replicator's position, then the source's log starts, the target's high watermarks and ends,
+//! then the logs up to those ends, and the source's log starts and ends last.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,8 @@ pub struct SourceFacts {
     pub replicator_position: Option<SourceOffset>,
     /// The log start.
     pub log_start: SourceOffset,
+    /// The log start, read *before* the targets' ends: what was taken since may have been copied since.
+    pub log_start_before: SourceOffset,
     /// The last stable offset.
     pub last_stable: SourceOffset,
     /// The high watermark.

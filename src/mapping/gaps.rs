@@ -82,8 +82,11 @@ impl Judge<'_, '_> {
         let from = first.max(self.facts.log_start);
         // What the replicator has passed should be there too, unless an open transaction hides it.
         let seen_to = max.next();
-        let passed = self.replicator_position().map(|r| r.min(self.facts.last_stable));
-        let to = passed.map_or(seen_to, |r| r.max(seen_to)).min(self.facts.last_stable.max(from));
+        let SourceFacts { committed: c, last_stable, .. } = *self.facts;
+        // Nor does an open transaction on the source tell whether what it holds will be a data record.
+        judgement.undecided |= !self.origins().holes_within(c.max(last_stable).0, seen_to.0).is_empty();
+        let passed = self.replicator_position().map(|r| r.min(last_stable));
+        let to = passed.map_or(seen_to, |r| r.max(seen_to)).min(last_stable.max(from));
         let holes = self.origins().holes_within(from.0, to.0);
         let (Some((start, _)), Some((_, end))) = (holes.first(), holes.last()) else {
             return Ok(());
@@ -131,7 +134,7 @@ impl Judge<'_, '_> {
     }
 
     /// Every origin that any target holds, or is taken to hold where it was not read.
-    fn origins(&self) -> IntervalSet {
+    pub(super) fn origins(&self) -> IntervalSet {
         let mut origins = IntervalSet::default();
         for (from, to) in self.views.iter().flat_map(|v| v.copies.origins()) {
             origins.insert_range(from, to);

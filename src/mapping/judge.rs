@@ -11,7 +11,7 @@ use crate::{
 use super::{
     Facts, SourceFacts, SourceOffset, TargetOffset,
     copies::Copies,
-    digest::{Last, Seen},
+    digest::Seen,
     facts::{Compaction, TargetFacts},
     finding::Finding,
     plan::ProvenBy,
@@ -202,7 +202,11 @@ impl Judge<'_, '_> {
         );
         let new_run = |v: &View<'_>| v.copies.first_origin_at_or_after(c).is_some();
         let text = if let Some(view) = self.views.iter().find(|v| v.former.is_some() && !new_run(v)) {
-            format!("{told} and its new records have not passed committed {c} on {} yet", view.target)
+            format!(
+                "{told} and its new records have not passed committed {c} on {} yet; where no more will come, \
+                 have it replicated into a new target topic",
+                view.target
+            )
         } else {
             // Copies on another target without such a proof: nobody knows of which topic they are.
             let view = self.views.iter().find(|v| v.former.is_none() && !v.copies.is_empty())?;
@@ -251,13 +255,17 @@ impl Judge<'_, '_> {
         if self.all.policies.replication_proof == ReplicationProof::Waive {
             judgement.proven_by = Some(ProvenBy::Waived);
             let c = self.facts.committed;
-            // What is hidden comes too; what of it the source no longer holds is counted as an upper bound.
+            // What is hidden comes too, and what was copied since; what of it the source no longer holds is
+            // counted as an upper bound.
             let lowest = self.views.iter().map(Self::next_of_last).min().unwrap_or_default();
             let from = if self.is_hidden() { from.min(lowest) } else { from };
             judgement.to_come = self.source_data(from.min(c), c)?;
             let gone = c.min(self.facts.log_start);
-            if self.is_hidden() && lowest < gone {
-                judgement.to_come.push((lowest.0, gone.0));
+            let since = if self.replicator_position().is_some() { from } else { from.min(lowest) };
+            let since = since.max(self.facts.log_start_before);
+            let since = if self.is_hidden() { since.min(lowest) } else { since };
+            if since < gone {
+                judgement.to_come.push((since.0, gone.0));
             }
         } else {
             judgement.findings.push(incomplete);
@@ -290,13 +298,21 @@ impl Judge<'_, '_> {
         // What the source no longer holds may still be hidden on the target.
         let gone = |v: &View<'_>| v.is_hidden() && Self::next_of_last(v) < c.min(self.facts.log_start);
         let exhausted = !self.source_has_any(from, c)? || self.missing(from, c)?.is_empty();
-        if exhausted && !self.views.iter().any(gone) {
+        if exhausted && !self.views.iter().any(gone) && self.taken().is_empty() {
             return Ok(Ok(ProvenBy::SourceExhausted));
         }
         Ok(Err((
             self.open_transaction("policies.replicationProof: Waive").unwrap_or_else(|| self.behind(from)),
             from,
         )))
+    }
+
+    /// What retention has taken from the source below the committed offset since the targets' ends were read, and
+    /// the targets did not hold then: it may have been copied in between.
+    fn taken(&self) -> Vec<(i64, i64)> {
+        let SourceFacts { committed: c, log_start, log_start_before, .. } = *self.facts;
+        let lowest = self.views.iter().map(Self::next_of_last).min().unwrap_or_default();
+        self.origins().holes_within(lowest.max(log_start_before).0, log_start.min(c).0)
     }
 
     fn behind(&self, replicated_to: SourceOffset) -> Finding {
@@ -329,33 +345,51 @@ impl Judge<'_, '_> {
         let Some(max) = self.max_origin().filter(|max| position.is_none_or(|r| r <= *max)) else {
             return Ok(None);
         };
-        for view in &self.views {
-            // Retention or compaction may have taken the older copies that a run repeats: in doubt it does.
-            let elsewhere = |l: &Last| {
-                let others = self.views.iter().filter(|v| v.target != view.target);
-                others.into_iter().any(|v| v.copies.last_copy(l.origin).is_some())
-            };
-            let repeats = |l: &Last| {
-                l.repeats
-                    || elsewhere(l)
-                    || (l.below_all && view.facts.read_from.0 > 0)
-                    || (l.descended && view.facts.compaction != Compaction::Off)
-            };
-            let Some(last) = view.seen.and_then(|s| s.last).filter(|l| repeats(l) && l.origin < max) else {
-                continue;
-            };
-            if Self::last_origin(view) != Some(last.origin) {
-                continue;
-            }
-            if self.source_has_any(last.origin.next(), self.facts.last_stable)? {
-                let text = format!(
-                    "the replicator writes again what it wrote before: it is at {} on {}, and was at {max}; \
-                     waiting until it has passed that (policies.replicationProof: Waive goes on without)",
-                    last.origin, view.target
-                );
-                return Ok(Some((self.finding(Reason::ReplayInProgress, text), last.origin.next())));
-            }
+        // Seen from several targets it has come as far as the earliest of them says.
+        let repeated =
+            |v: &View<'_>| Some((self.repeated(v).filter(|origin| *origin < max)?, v.target.clone()));
+        let Some((last, target)) = self.views.iter().filter_map(repeated).min() else {
+            return Ok(None);
+        };
+        // What retention took meanwhile may have been written meanwhile.
+        let SourceFacts { log_start, log_start_before, last_stable, .. } = *self.facts;
+        let rest = last.next();
+        if rest.max(log_start_before) >= log_start && !self.source_has_any(rest, last_stable)? {
+            return Ok(None);
         }
-        Ok(None)
+        let text = format!(
+            "the replicator writes again what it wrote before: it is at {last} on {target}, and was at {max}; \
+             waiting until it has passed that (policies.replicationProof: Waive goes on without)",
+        );
+        Ok(Some((self.finding(Reason::ReplayInProgress, text), rest)))
+    }
+
+    /// Whether a replay may be running that parts of the logs do not show: what the most recent record repeats may
+    /// lie before the part, on any target. One that is known to begin at or above the committed offset is no
+    /// matter.
+    pub(super) fn may_repeat_unseen(&self) -> bool {
+        let partial = self.views.iter().any(|v| v.facts.is_partial());
+        let Some(max) = self.max_origin().filter(|_| partial && self.replicator_position().is_none()) else {
+            return false;
+        };
+        let spread = self.views.len() > 1;
+        self.views.iter().any(|view| match view.seen.and_then(|seen| seen.last) {
+            Some(last) => {
+                (spread || last.descended) && last.origin < max && last.origin < self.facts.committed
+            }
+            None => view.facts.is_partial(),
+        })
+    }
+
+    /// The origin of the most recent record on a target, where it repeats an older copy. Retention or compaction
+    /// may have taken the older copies that a run repeats: in doubt it does.
+    fn repeated(&self, view: &View<'_>) -> Option<SourceOffset> {
+        let last = view.seen?.last?;
+        let mut others = self.views.iter().filter(|v| v.target != view.target);
+        let repeats = last.repeats
+            || others.any(|v| v.copies.last_copy(last.origin).is_some())
+            || (last.below_all && view.facts.read_from.0 > 0)
+            || (last.descended && view.facts.compaction != Compaction::Off);
+        Self::last_origin(view).filter(|_| repeats)
     }
 }

@@ -105,8 +105,8 @@ pub fn unusable(target: &TopicPartition, facts: &TargetFacts) -> Option<Finding>
     None
 }
 
-/// Records of one source partition that a reader from `position` reads again: those of the target, and those
-/// that are still to come.
+/// Records of one source partition that a reader from `position` reads again: those of the target, those that
+/// are still to come, and those of a former incarnation where rule 25 or 30 moved the position down to them.
 pub fn reread(
     view: &View<'_>,
     committed: SourceOffset,
@@ -119,5 +119,11 @@ pub fn reread(
             - view.copies.count_at_or_after(SourceOffset(*from), position);
         from.abs_diff(*to).saturating_sub(counted)
     });
-    there + coming.sum::<u64>()
+    let everything = SourceOffset(i64::MAX);
+    let all = view.seen.filter(|_| view.former.is_some());
+    let former = all.map_or(0, |seen| {
+        seen.copies.count_at_or_after(everything, position)
+            - view.copies.count_at_or_after(everything, position)
+    });
+    there + coming.sum::<u64>() + former
 }

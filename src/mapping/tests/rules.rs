@@ -84,6 +84,16 @@ fn rule_06_replay_running() {
 }
 
 #[test]
+fn rule_06_what_retention_took_while_we_looked_may_have_been_written_again() {
+    let mut world = World::drawn(3, 3, &[0, 1, 2, 0]);
+    world.sources[0].log_start = 3;
+    assert_eq!(blocked(&world), [Reason::ReplayInProgress]);
+    // Gone before: the run is over.
+    world.sources[0].log_start_before = 3;
+    assert!(one(&world).sources[0].exact);
+}
+
+#[test]
 fn rule_06_a_replay_released_counts_what_is_to_come() {
     let mut world = World::drawn(10, 8, &(0..10).chain([4, 5]).collect::<Vec<_>>());
     world.policies.replication_proof = ReplicationProof::Waive;
@@ -161,6 +171,44 @@ fn rule_10_a_replay_of_a_spread_partition_repeats_what_another_target_holds() {
 }
 
 #[test]
+fn rule_06_a_replay_of_what_lies_before_the_part_is_in_doubt() {
+    // | is where the parts begin. Back at 1, which repeats what the first target holds before its part.
+    // 0 1 | 2 3 4
+    // 0 0 | 1
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let spread = World {
+        sources: vec![Source { log: vec![true; 5], committed: 5, ..Source::default() }],
+        targets: vec![log(&[0, 1, 2, 3, 4]), log(&[0, 0, 1])],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        read_from: 2,
+        ..World::default()
+    };
+    // 0 1 2 | 1 3 4 5 2
+    let single = World { read_from: 3, ..World::drawn(6, 6, &[0, 1, 2, 1, 3, 4, 5, 2]) };
+    for world in [spread, single] {
+        assert!(!world.assess_within(&world.ends()).1.none(), "{world:?}");
+    }
+}
+
+#[test]
+fn rule_10_a_replay_of_a_spread_partition_has_come_as_far_as_the_earliest_target_says() {
+    // Back at 0 and then at 1: 2 to 6 are to come once more, though 3 on the first target repeats another one.
+    let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
+    let mut world = World {
+        sources: vec![Source { log: vec![true; 10], committed: 7, ..Source::default() }],
+        targets: vec![log(&[0, 1, 2, 4, 6, 3]), log(&[3, 5, 0, 1])],
+        target_starts: vec![0, 0],
+        routes: vec![vec![0, 1]],
+        ..World::default()
+    };
+    world.policies.replication_proof = ReplicationProof::Waive;
+    world.policies.gap = GapPolicy::Accept;
+    let reread: u64 = world.mapped().iter().map(|plan| plan.sources[0].reread).sum();
+    assert_eq!(reread, 5);
+}
+
+#[test]
 fn rule_22_copies_of_a_spread_partition_whose_topic_cannot_be_told() {
     // The former topic had 9 records, the new one has 5. Target 0 proves it; 1 and 4 on target 1 may be of either.
     let log = |origins: &[i64]| origins.iter().map(|s| Record::Copy(0, *s)).collect();
@@ -173,6 +221,22 @@ fn rule_22_copies_of_a_spread_partition_whose_topic_cannot_be_told() {
     };
     assert_eq!(blocked(&world(&[1, 4])), [Reason::SourceRecreated]);
     assert_eq!(world(&[1, 4, 7, 1, 4]).mapped()[1].position.0, 4);
+}
+
+#[test]
+fn rule_11_what_retention_took_while_we_looked_may_have_been_copied_meanwhile() {
+    // The target ended in 2. Then 3 and 4 were copied, and retention took them before the source was asked.
+    let mut world = World::drawn(5, 5, &[0, 1, 2]);
+    world.sources[0].log_start = 5;
+    assert_eq!(blocked(&world), [Reason::ReplicationBehind]);
+    world.policies.replication_proof = ReplicationProof::Waive;
+    assert_eq!(one(&world).sources[0].reread, 2);
+    world.sources[0].replicator = Some(2);
+    assert_eq!(one(&world).sources[0].reread, 3);
+    world.sources[0].replicator = None;
+    // They were gone before: nobody can have copied them since.
+    world.sources[0].log_start_before = 5;
+    assert!(one(&world).sources[0].exact);
 }
 
 #[test]
@@ -211,6 +275,15 @@ fn a_gap_up_to_the_replicators_position() {
 }
 
 #[test]
+fn rule_12_what_an_open_transaction_on_the_source_holds_may_be_missing() {
+    // The replicator does not wait for its end, and 4 is missing: nobody knows yet whether 4 is a data record.
+    let mut world = World::drawn(6, 1, &[0, 1, 2, 3, 5]);
+    world.sources[0].open_from = Some(3);
+    let plan = one(&world);
+    assert_eq!((plan.position.0, plan.sources[0].gap, plan.sources[0].exact), (1, 0, false));
+}
+
+#[test]
 fn rule_13_below_the_sources_log_start() {
     let mut world = World::plain(10, 4);
     world.sources[0].log_start = 7;
@@ -243,6 +316,7 @@ fn rule_17_idle_partition_completes() {
 fn rule_18_source_emptied_by_retention() {
     let mut world = World::plain(10, 10);
     world.sources[0].log_start = 10;
+    world.sources[0].log_start_before = 10;
     let plan = one(&world);
     assert_eq!(plan.position.0, 10);
     assert!(plan.sources[0].exact);
@@ -257,6 +331,26 @@ fn rule_22_former_incarnation() {
     let plan = one(&World::drawn(5, 3, &both));
     assert_eq!(plan.position.0, 11);
     assert!(plan.sources[0].exact);
+}
+
+#[test]
+fn rule_22_copies_of_a_former_topic_that_are_read_again_are_counted() {
+    // native | 0 to 7 of the former topic | 0 to 4 of the new one
+    let both: Vec<i64> = (0..8).chain(0..5).collect();
+    let mut world = World::drawn(5, 3, &both);
+    world.targets[0].insert(0, Record::Native);
+    world.policies.native_records = NativeRecords::Include;
+    let plan = one(&world);
+    // 0, 1 and 2 once more, and 5, 6 and 7 of the former topic.
+    assert_eq!((plan.position.0, plan.sources[0].reread, plan.sources[0].exact), (0, 6, false));
+}
+
+#[test]
+fn rule_22_a_new_topic_that_gets_no_more_records_has_a_way_out() {
+    // The former topic had 3 records, the new one has none, and the group has read all of them.
+    let Assessment::Blocked(findings) = World::drawn(0, 0, &[0, 1, 2]).assess() else { panic!() };
+    assert_eq!(findings[0].reason, Reason::SourceRecreated);
+    assert!(findings[0].message.contains("new target topic"), "{findings:?}");
 }
 
 #[test]

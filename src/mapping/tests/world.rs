@@ -24,8 +24,6 @@ pub enum Record {
     Native,
     /// An origin header that cannot be decoded.
     Undecodable,
-    /// A marker or an aborted record: no consumer sees it.
-    Hidden,
 }
 
 /// A source partition: what each offset holds.
@@ -34,6 +32,10 @@ pub struct Source {
     /// Offset to whether it holds a data record. From 0 to the end.
     pub log: Vec<bool>,
     pub log_start: i64,
+    /// The same, before the target's end was read.
+    pub log_start_before: i64,
+    /// An open transaction holds what lies from here on.
+    pub open_from: Option<i64>,
     pub committed: i64,
     pub replicator: Option<i64>,
 }
@@ -62,24 +64,22 @@ pub fn copy(n: usize) -> TopicPartition {
     TopicPartition::new("copy", i32::try_from(n).unwrap())
 }
 
-fn format() -> OriginFormat {
+pub fn format() -> OriginFormat {
     let on = Toggle::Enabled;
     let tracing_headers = TracingHeaders { topic: on, partition: on, offset: on, pipeline: Toggle::Disabled };
     OriginFormat::new(&Features { tracing_headers, ..Features::default() }, &Tracing::default())
 }
 
-#[allow(clippy::option_option)]
-/// The numbers of its headers as text; none for what no reader is given.
-fn headers(record: Record) -> Option<Option<[String; 2]>> {
+/// The numbers of its headers as text; none where it has no headers.
+pub fn headers(record: Record) -> Option<[String; 2]> {
     match record {
-        Record::Copy(q, s) => Some(Some([q.to_string(), s.to_string()])),
-        Record::Undecodable => Some(Some(["0".into(), "?".into()])),
-        Record::Native => Some(None),
-        Record::Hidden => None,
+        Record::Copy(q, s) => Some([q.to_string(), s.to_string()]),
+        Record::Undecodable => Some(["0".into(), "?".into()]),
+        Record::Native => None,
     }
 }
 
-fn raw(headers: Option<&[String; 2]>) -> RawOrigin<'_> {
+pub fn raw(headers: Option<&[String; 2]>) -> RawOrigin<'_> {
     let Some([partition, offset]) = headers else { return RawOrigin::default() };
     RawOrigin {
         topic: Some(b"orders"),
@@ -118,10 +118,8 @@ impl World {
         let from = self.read_from.max(self.target_starts[n]);
         for (offset, record) in self.targets[n].iter().enumerate() {
             let offset = i64::try_from(offset).unwrap();
-            if (from..end).contains(&offset)
-                && let Some(headers) = headers(*record)
-            {
-                digest.record(TargetOffset(offset), &raw(headers.as_ref()), None);
+            if (from..end).contains(&offset) {
+                digest.record(TargetOffset(offset), &raw(headers(*record).as_ref()), None);
             }
         }
         TargetFacts {
@@ -145,7 +143,8 @@ impl World {
                 assumed: None,
                 replicator_position: source.replicator.map(SourceOffset),
                 log_start: SourceOffset(source.log_start),
-                last_stable: end,
+                log_start_before: SourceOffset(source.log_start_before),
+                last_stable: source.open_from.map_or(end, SourceOffset),
                 high_watermark: end,
                 targets: self.routes[n].iter().map(|t| copy(*t)).collect(),
             };
@@ -157,6 +156,11 @@ impl World {
             filtering: self.filtering,
             policies: self.policies,
         }
+    }
+
+    /// The sources' ends.
+    pub fn ends(&self) -> Bounds {
+        self.facts().sources.into_iter().map(|(q, source)| (q, source.high_watermark)).collect()
     }
 
     /// Asks and answers until the rules have concluded.

@@ -107,8 +107,8 @@ pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessmen
 }
 
 /// The order of the reads decides: the committed offsets were read before; then the replicator's position,
-/// then where the logs of the target are to be read from, the bounds of what can lie before that, each
-/// target's high watermark, end and log start, the logs up to those ends, and the source last.
+/// then where the logs of the target are to be read from, the bounds of what can lie before that, the source's
+/// log starts, each target's high watermark, end and log start, the logs up to those ends, and the source last.
 async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Assessment>, Fault> {
     let positions = match request.replicator_group {
         Some(group) => clusters.source.committed(group).await.map_err(on_source)?,
@@ -121,9 +121,10 @@ async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Asses
     }
     let mut waits = 0;
     loop {
+        let starts = log_starts(&clusters.source, request).await?;
         targets.read(&clusters.target, request).await?;
         let facts = Facts {
-            sources: sources(&clusters.source, request, &positions).await?,
+            sources: sources(&clusters.source, request, &positions, &starts).await?,
             targets: targets.facts(),
             filtering: request.filtering,
             policies: request.policies,
@@ -181,10 +182,14 @@ async fn ends(source: &Cluster, request: &Request<'_>) -> Result<Bounds, Fault> 
     Ok(ends.into_iter().map(|(q, end)| (q, SourceOffset(end))).collect())
 }
 
+async fn log_starts(source: &Cluster, request: &Request<'_>) -> Result<BTreeMap<TopicPartition, i64>, Fault> {
+    let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
+    source.log_starts(&all).await.map_err(on_source)
+}
+
 /// The committed offsets, or what stands in for them.
 async fn committed(source: &Cluster, request: &Request<'_>) -> Result<Bounds, Fault> {
-    let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
-    let starts = source.log_starts(&all).await.map_err(on_source)?;
+    let starts = log_starts(source, request).await?;
     let mut committed = Bounds::new();
     for (q, chosen) in &request.scope.sources {
         let start = SourceOffset(starts.get(q).copied().unwrap_or_default());
@@ -198,6 +203,7 @@ async fn sources(
     source: &Cluster,
     request: &Request<'_>,
     positions: &BTreeMap<TopicPartition, Committed>,
+    starts_before: &BTreeMap<TopicPartition, i64>,
 ) -> Result<BTreeMap<TopicPartition, SourceFacts>, Fault> {
     let all: Vec<TopicPartition> = request.scope.sources.keys().cloned().collect();
     let starts = source.log_starts(&all).await.map_err(on_source)?;
@@ -215,6 +221,7 @@ async fn sources(
             assumed,
             replicator_position: positions.get(q).map(|c| SourceOffset(c.offset)),
             log_start: of(&starts),
+            log_start_before: of(starts_before),
             last_stable: of(&stable),
             high_watermark: of(&high).max(of(&stable)),
             targets: chosen.targets.clone(),
