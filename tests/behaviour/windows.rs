@@ -1,19 +1,11 @@
 //! `policies.verification: Window`: what is read is bounded, whatever the lag, and the certificate says so.
 
-use crate::harness::{Case, Topic, Verification};
-
-fn drawn(case: &Case, end: i64, origins: impl IntoIterator<Item = i64>, c: i64) -> Topic<'_> {
-    let orders = case.topic("orders", 1);
-    orders.fill(0, end).copy(0, origins);
-    case.committed(&orders, &[(0, c)]);
-    case.replicator(|_| {});
-    orders
-}
+use crate::harness::{Case, Verification};
 
 #[test]
 fn only_windows_of_a_large_backlog_are_read() {
     let case = Case::new("window");
-    let orders = drawn(&case, 45_000, 0..45_000, 15_000);
+    let orders = case.drawn(45_000, 0..45_000, 15_000);
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();
@@ -30,7 +22,7 @@ fn only_windows_of_a_large_backlog_are_read() {
 #[test]
 fn a_hole_in_a_window_leads_to_a_scan() {
     let case = Case::new("windowhole");
-    let orders = drawn(&case, 45_000, (0..16_000).chain(16_010..45_000), 15_000);
+    let orders = case.drawn(45_000, (0..16_000).chain(16_010..45_000), 15_000);
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();
@@ -43,7 +35,7 @@ fn a_hole_in_a_window_leads_to_a_scan() {
 #[test]
 fn what_fits_into_the_windows_is_not_called_exact_either() {
     let case = Case::new("windowall");
-    let orders = drawn(&case, 100, 0..100, 40);
+    let orders = case.drawn(100, 0..100, 40);
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();
