@@ -166,9 +166,9 @@ impl Prober {
         let Some(consumer) = &self.consumer else { return Ok(Swept::Done) };
         let mut pending: Vec<(usize, usize)> = aimed.iter().copied().enumerate().collect();
         let signals = &consumer.context().signals;
+        let mut trickle = Trickle::default();
         loop {
-            let before = pending.len();
-            let (mut failed, mut largest) = (None, 0);
+            let (mut failed, mut largest, mut answers) = (None, 0, 0);
             pending.retain(|(number, index)| {
                 if failed.is_some() {
                     return true;
@@ -183,6 +183,7 @@ impl Prober {
                 match taken {
                     Ok(done) => {
                         covered[*index] = done;
+                        answers += u32::from(done.is_some());
                         done.is_none()
                     }
                     Err(failure) => {
@@ -201,8 +202,12 @@ impl Prober {
             if let Some(size) = self.larger_for(largest) {
                 return Ok(Swept::TooSmall(size));
             }
-            if pending.len() < before {
+            if answers > 0 {
+                trickle.answered(answers, moved.elapsed());
                 (moved, any) = (Instant::now(), true);
+            }
+            if trickle.is_one() && self.size + 1 < FETCHES.len() {
+                return Ok(Swept::TooSmall(self.size + 1));
             }
             while let Some(event) = consumer.poll_client() {
                 match event {
@@ -223,6 +228,30 @@ impl Prober {
             }
             thread::sleep(PAUSE);
         }
+    }
+}
+
+/// Answers that come one at a time, each with a fetch of its own, tell of batches larger than the fetch.
+#[derive(Default)]
+struct Trickle {
+    /// Answers, and groups of them that came together.
+    answers: u32,
+    groups: u32,
+}
+
+impl Trickle {
+    /// That much time without an answer ends a group.
+    const GAP: Duration = Duration::from_millis(1);
+    /// So many groups are looked at.
+    const GROUPS: u32 = 4;
+
+    fn answered(&mut self, answers: u32, since_last: Duration) {
+        self.answers += answers;
+        self.groups += u32::from(self.groups == 0 || since_last > Self::GAP);
+    }
+
+    fn is_one(&self) -> bool {
+        self.groups >= Self::GROUPS && self.answers < 2 * self.groups
     }
 }
 

@@ -6,6 +6,7 @@ use crate::harness::{Case, Verification};
 fn only_windows_of_a_large_backlog_are_read() {
     let case = Case::new("window");
     let orders = case.drawn(45_000, 0..45_000, 15_000);
+    case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();
@@ -23,6 +24,7 @@ fn only_windows_of_a_large_backlog_are_read() {
 fn a_hole_in_a_window_leads_to_a_scan() {
     let case = Case::new("windowhole");
     let orders = case.drawn(45_000, (0..16_000).chain(16_010..45_000), 15_000);
+    case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();
@@ -36,6 +38,7 @@ fn a_hole_in_a_window_leads_to_a_scan() {
 fn what_fits_into_the_windows_is_not_called_exact_either() {
     let case = Case::new("windowall");
     let orders = case.drawn(100, 0..100, 40);
+    case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
     app.completes();
     let plan = app.plan();

@@ -38,10 +38,11 @@ impl<C: ConsumerContext + 'static> ProbeConsumer<C> {
 
     /// Fetches these partitions, each from its offset, and nothing else any more. They are numbered from 0 on.
     pub(in crate::kafka) fn assign(&mut self, places: &[(&TopicPartition, i64)]) -> Result<(), Failure> {
-        // An assigned partition whose queue is empty is fetched of, and one record on a queue keeps a whole
-        // batch in memory.
-        self.partitions.clear();
         self.consumer.assign(&TopicPartitionList::new()).map_err(|error| local(&error))?;
+        // One record on a queue keeps its whole batch in memory.
+        for queue in self.partitions.drain(..) {
+            while queue.poll(Duration::ZERO).is_some() {}
+        }
         for (at, _) in places {
             let topic = c_string(&at.topic)?;
             // SAFETY: the client is valid; the queue is a reference of ours, given back by `Queue`. An
