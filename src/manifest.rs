@@ -91,9 +91,9 @@ impl Manifest {
                 Ok(text) => text,
                 Err(source) => return Err(ManifestError::Unreadable { path, source }),
             };
-            match serde_saphyr::from_multiple::<Value>(&text) {
+            match parse(&text) {
                 Ok(documents) => all.extend(documents),
-                Err(error) => return Err(ManifestError::NotYaml { path, reason: error.to_string() }),
+                Err(reason) => return Err(ManifestError::NotYaml { path, reason }),
             }
         }
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -165,6 +165,12 @@ impl Manifest {
         let found: Vec<String> = self.documents.iter().filter(|d| !d.is_null()).map(describe).collect();
         if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
     }
+}
+
+/// All documents. An error tells the place without the lines around it: a Secret may stand there.
+fn parse(text: &str) -> Result<Vec<Value>, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())
 }
 
 /// The CRD of a kind, for the schema.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::Manifest;
+use super::{Manifest, parse};
 use crate::api::v1alpha1::{K2KReplicator, TargetPartitioning};
 
 const GOOD: &str = "
@@ -81,4 +81,12 @@ fn a_secret_that_is_no_base64_is_not_quoted() {
     let error =
         manifest(&GOOD.replace("bWlncmF0b3Itc2VjcmV0", "hunter2!")).secrets().unwrap_err().to_string();
     assert!(error.contains("Secret `eu-user`") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_mistake_in_a_secret_does_not_show_it() {
+    for wrong in ["password: \"hunter2-secret", "password: hunter2-secret: x", "password: [hunter2-secret"] {
+        let error = parse(&format!("kind: Secret\nstringData:\n  {wrong}\n")).unwrap_err();
+        assert!(!error.contains("hunter2") && error.contains("line"), "{error}");
+    }
 }

@@ -20,8 +20,8 @@ use super::{
 };
 
 /// Why a position in a log that was read in windows is not called exact.
-pub(super) const NOT_ALL_READ: &str =
-    "only windows around the position and before the end were read (policies.verification: Window)";
+pub(super) const NOT_ALL_READ: &str = "only windows around the position and before the end were read (policies.verification: Window): what a \
+     second instance of the replicator may have written between them was not looked for";
 
 /// What follows from the facts.
 #[derive(Debug)]

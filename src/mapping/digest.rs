@@ -45,8 +45,8 @@ pub struct Found {
     pub records: u64,
     /// Records that carry an origin, of whatever partition.
     pub with_origin: u64,
-    /// How often a stretch was left unread.
-    pub leaps: u32,
+    /// Where a stretch was left unread first.
+    pub leapt_at: Option<TargetOffset>,
     /// The encoding could not be decided.
     pub ambiguous: bool,
     /// How numbers were read; none where no record carried an origin.
@@ -120,21 +120,19 @@ impl TargetDigest {
         self.undecided.push((offset, raw.keep(), key));
     }
 
-    /// A stretch is left unread before the next record.
-    pub fn leap(&mut self) {
+    /// A stretch from `at` on is left unread before the next record. What was not seen before it is not taken to
+    /// be in it.
+    pub fn leap(&mut self, at: TargetOffset) {
         self.decide_alone();
-        self.found.leaps += 1;
-        for q in &self.wanted {
-            let seen = self.found.sources.entry(q.clone()).or_default();
-            seen.leap = Some(seen.copies.max_origin().unwrap_or(SourceOffset(-1)));
+        self.found.leapt_at.get_or_insert(at);
+        for seen in self.found.sources.values_mut() {
+            seen.leap = seen.copies.max_origin();
         }
     }
 
     /// The partition was read to its end.
     pub fn finish(mut self) -> Found {
         self.decide_alone();
-        // A partition of which nothing was seen.
-        self.found.sources.retain(|_, seen| seen.records > 0);
         self.found.numbers = self.numbers.filter(|_| self.found.with_origin > 0);
         self.found
     }
@@ -226,10 +224,10 @@ impl Digests {
     }
 
     /// A stretch of `target` is left unread before its next record.
-    pub fn leap(&mut self, target: &TopicPartition) {
+    pub fn leap(&mut self, target: &TopicPartition, at: TargetOffset) {
         self.decide(&target.topic);
         if let Some(digest) = self.partitions.get_mut(target) {
-            digest.leap();
+            digest.leap(at);
         }
     }
 
@@ -243,13 +241,11 @@ impl Digests {
     }
 
     fn decide(&mut self, topic: &str) {
-        let of_topic = |(t, _): &(&TopicPartition, &TargetDigest)| t.topic == topic;
-        let samples = self.partitions.iter().filter(of_topic).flat_map(|(_, digest)| digest.samples());
-        let mut samples = samples.peekable();
-        if samples.peek().is_none() {
+        let digests = || self.partitions.iter().filter(|(t, _)| t.topic == topic).map(|(_, digest)| digest);
+        if digests().all(|digest| digest.undecided.is_empty()) {
             return;
         }
-        let decided = Numbers::decide(samples);
+        let decided = Numbers::decide(digests().flat_map(TargetDigest::samples));
         self.undecided.remove(topic);
         for (_, digest) in self.partitions.iter_mut().filter(|(t, _)| t.topic == topic) {
             digest.decide(decided);
@@ -343,6 +339,18 @@ mod tests {
     }
 
     #[test]
+    fn records_without_an_offset_header_do_not_wait_for_ever() {
+        let target = TopicPartition::new("copy", 0);
+        let digest = TargetDigest::new(format(), Implied::default(), BTreeSet::new());
+        let mut digests = Digests::new(HashMap::from([(target.clone(), digest)]));
+        for offset in 0..1_001 {
+            let raw = RawOrigin { topic: Some(b"orders"), ..RawOrigin::default() };
+            digests.record(&target, TargetOffset(offset), &raw, None);
+        }
+        assert!(digests.partitions[&target].undecided.is_empty() && digests.undecided.is_empty());
+    }
+
+    #[test]
     fn an_unread_stretch_is_taken_to_hold_what_lies_between() {
         // 5, 6, 7 | unread | 20, 21, and an older one again
         let q = TopicPartition::new("orders", 0);
@@ -350,7 +358,7 @@ mod tests {
         let mut digest = TargetDigest::new(format(), implied, BTreeSet::from([q.clone()]));
         for (offset, origin) in [(0, 5), (1, 6), (2, 7), (50, 3), (51, 20), (52, 21)] {
             if offset == 50 {
-                digest.leap();
+                digest.leap(TargetOffset(3));
             }
             let text = origin.to_string();
             let raw = RawOrigin { offset: Some(text.as_bytes()), ..RawOrigin::default() };
@@ -358,6 +366,9 @@ mod tests {
         }
         let found = digest.finish();
         let assumed = &found.sources[&q].assumed;
-        assert_eq!((found.leaps, assumed.holes_within(0, 30)), (1, vec![(0, 8), (20, 30)]));
+        assert_eq!(
+            (found.leapt_at, assumed.holes_within(0, 30)),
+            (Some(TargetOffset(3)), vec![(0, 8), (20, 30)])
+        );
     }
 }

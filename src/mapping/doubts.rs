@@ -61,9 +61,7 @@ pub fn doubts(
             for plan in plans {
                 doubts.plan(facts, plan);
             }
-            if facts.policies.verification == Verification::Backlog {
-                doubts.bounded(facts, logs, bounds)?;
-            }
+            doubts.bounded(facts, logs, bounds)?;
         }
     }
     Ok(doubts)
@@ -93,7 +91,10 @@ impl Doubts {
     fn plan(&mut self, facts: &Facts, plan: &TargetPlan) {
         let windows = facts.policies.verification == Verification::Window;
         // Nothing of the group below the position: what lies before the part may bear on it.
-        if !windows && !matches!(plan.kind, Kind::Boundary | Kind::End) {
+        let lower = !windows && !matches!(plan.kind, Kind::Boundary | Kind::End);
+        // Copies at or above the committed offset may lie in what was left unread below the position.
+        let leapt_at = facts.targets.get(&plan.target()).and_then(|t| t.found.leapt_at);
+        if lower || leapt_at.is_some_and(|at| plan.position >= at) {
             self.read(facts, &[plan.target()]);
         }
         for row in &plan.sources {

@@ -114,7 +114,7 @@ impl TargetFacts {
 
     /// Whether some of the log was not read.
     pub fn is_partial(&self) -> bool {
-        self.read_from > self.log_start || self.found.leaps > 0
+        self.read_from > self.log_start || self.found.leapt_at.is_some()
     }
 }
 

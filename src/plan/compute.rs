@@ -39,14 +39,17 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     let replicator: K2KReplicator = manifest.object(Some(&migration.spec.replicator_ref.name))?;
     let secrets = LocalSecrets::new(manifest.secrets()?, arguments.secrets_dir.clone());
     let Foreseen { preview, plan, group } = foresee(migration, &replicator, &secrets).await?;
-    if let Some(plan) = plan {
+    let blocked = !preview.blocks.is_empty();
+    // Lines for machines have no room for an "if".
+    if let Some(plan) = plan.filter(|_| !blocked || arguments.output != Output::Csv) {
+        let whatif = if blocked { "as it would be if all were accepted that can be; " } else { "" };
         let state = format!(
-            "not stored; computed now, with {} records still to be replicated; on the source, {group}",
+            "not stored; computed now, {whatif}with {} records still to be replicated; on the source, {group}",
             preview.lag
         );
         super::print(&plan, &state, arguments.output)?;
     }
-    if preview.blocks.is_empty() {
+    if !blocked {
         return Ok(());
     }
     Err(format!("in the way:\n  {}", preview.blocks.join("\n  ")).into())

@@ -46,3 +46,20 @@ fn what_fits_into_the_windows_is_not_called_exact_either() {
     assert_eq!(plan.target(&orders.name, 0)["position"], 40, "{row:#}");
     assert_eq!((&row["verified"], &row["exact"]), (&"Window".into(), &false.into()), "{row:#}");
 }
+
+/// Retention took the first window while it was looked for, or a rewritten stretch lies over it: what lies between
+/// the windows is read.
+#[test]
+fn a_position_behind_the_unread_stretch_leads_to_a_scan() {
+    let case = Case::new("windowbehind");
+    // 0 .. 34,999, then a second instance wrote 5,000 .. 14,999 again: every copy of c = 5,000 and above that the
+    // first window shows has its last copy in the second one.
+    let orders = case.drawn(35_000, (0..35_000).chain(5_000..15_000), 5_000);
+    case.replicator(|_| {});
+    let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
+    app.completes();
+    let plan = app.plan();
+    // L(15000), the first that was not written again.
+    assert_eq!(plan.target(&orders.name, 0)["position"], 15_000, "{:#}", plan.json);
+    assert_eq!(plan.row(&orders.name, 0)["verified"], "Scan");
+}

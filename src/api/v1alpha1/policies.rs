@@ -40,8 +40,9 @@ pub struct Policies {
     #[serde(default)]
     pub replication_proof: ReplicationProof,
     /// How far a position is checked. `Backlog` reads all that lies behind it once; `Window` only
-    /// 10,000 records on both sides of it and the last 10,000, whatever the lag; the position is then not called
-    /// exact.
+    /// 10,000 offsets on both sides of it and the last 10,000, whatever the lag. The position is then never called
+    /// exact: where a second instance of the replicator wrote old records between the windows it may be wrong,
+    /// and records may be skipped.
     #[serde(default)]
     pub verification: Verification,
 }

@@ -105,6 +105,7 @@ pub async fn mapping(live: &mut Live, context: &Context, progress: &str) -> Resu
     // By the contract: the reason of the first condition that is not True.
     let ready = Statement { status: Status::False, ..judging.clone() };
     write(live, context, |status| {
+        status.observed_generation = generation;
         let (list, now) = (&mut status.conditions, Timestamp::now());
         conditions::set(list, ConditionType::SourceGroupInactive, &inactive, generation, now);
         conditions::set(list, ConditionType::ReplicationCaughtUp, &judging, generation, now);

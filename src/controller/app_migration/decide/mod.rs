@@ -20,7 +20,7 @@
 mod source;
 mod target;
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -33,6 +33,9 @@ use super::{
     seen::{JournalSeen, Seen},
     step::{Act, Look, Next, Rest, Step},
 };
+
+/// What `spec.quietPeriod` may be, as the CRD says.
+const QUIET_PERIODS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// Decides the next step.
 pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
@@ -94,8 +97,8 @@ fn rest(rungs: Rungs, next: Next) -> Step {
     Step::Rest(Rest { rungs, next })
 }
 
-/// What the API server's own checks cannot see.
-fn invalid(object: &AppMigration) -> Option<String> {
+/// What makes the spec unusable. The API server refuses most of it; a former version of the CRD may not have.
+pub fn invalid(object: &AppMigration) -> Option<String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if name.len() > MAX_NAME_LENGTH {
         return Some(format!(
@@ -103,8 +106,9 @@ fn invalid(object: &AppMigration) -> Option<String> {
             name.len()
         ));
     }
-    if object.spec.quiet_period.is_negative() {
-        return Some("spec.quietPeriod is negative".to_owned());
+    let period = object.spec.quiet_period;
+    if period.is_negative() || !QUIET_PERIODS.contains(&Duration::from(period)) {
+        return Some("spec.quietPeriod must be between 1s and 1h".to_owned());
     }
     Selection::new(&object.spec).err()
 }

@@ -3,7 +3,8 @@
 //!
 //! The target logs are searched for where the committed offsets lie, and read from there on. What the rules
 //! make of that is final only if the rest of the logs could not say otherwise ([`doubts`]); logs that are in
-//! doubt are read whole.
+//! doubt are read whole. But under `policies.verification: Window`, a person's word that what lies between the
+//! windows need not be looked at.
 
 mod progress;
 mod questions;
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{NativeRecords, Reason, UncommittedPartitions},
+    api::v1alpha1::{NativeRecords, Reason, Reprocessing, UncommittedPartitions, Verification},
     kafka::{Cluster, Committed, HeaderNames, KafkaError, LogRecord},
     mapping::{
         Assessment, Bounds, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset,
@@ -88,9 +89,13 @@ pub enum Effort {
 }
 
 impl Request<'_> {
-    /// Whether a part of the logs can be enough: some policies ask for all native records.
+    /// Whether a part of the logs can be enough: some policies ask for all native records, or for all that are
+    /// read again.
     fn may_search(&self) -> bool {
-        self.effort != Effort::Whole && self.policies.native_records == NativeRecords::Report
+        let MappingPolicies { native_records, reprocessing, verification, .. } = self.policies;
+        self.effort != Effort::Whole
+            && native_records == NativeRecords::Report
+            && (verification == Verification::Backlog || reprocessing == Reprocessing::Accept)
     }
 }
 

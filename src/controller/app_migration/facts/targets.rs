@@ -200,9 +200,7 @@ impl Targets {
             let implied = request.scope.targets.get(t).cloned().unwrap_or_default();
             // What retention has taken is not there to be read by the group either.
             if target.facts.log_start > target.facts.read_from {
-                let unread = target.unread.take();
                 target.read_from(target.facts.log_start);
-                target.unread = unread;
             }
             let found = std::mem::take(&mut target.facts.found);
             digests.insert(t.clone(), TargetDigest::resume(request.format.clone(), implied, wanted, found));
@@ -240,21 +238,26 @@ impl Targets {
                 compacted.insert(t.clone());
             }
             if leap {
-                leaps.push(t.clone());
+                leaps.push((t.clone(), to));
             } else {
                 target.facts.end = to;
             }
             ranges.push(ScanRange { partition: t, from: from.0, to: to.0 });
         }
-        request.progress.begin(ranges.len());
-        let ends: HashMap<TopicPartition, i64> =
-            ranges.iter().map(|range| (range.partition.clone(), range.to)).collect();
+        let mut ends: HashMap<TopicPartition, i64> = ranges
+            .iter()
+            .filter(|range| range.from < range.to)
+            .map(|range| (range.partition.clone(), range.to))
+            .collect();
+        request.progress.begin(ends.len());
         let (feed, progress) = (Arc::clone(digests), Arc::clone(&request.progress));
         let stats = target
             .scan(ranges, header_names(request.format), STALL, move |t, record| {
                 let key = if compacted.contains(t) { record.key.map(key_digest) } else { None };
                 locked(&feed).record(t, TargetOffset(record.offset), &raw_origin(record.origin()), key);
-                progress.record(ends.get(t).is_some_and(|end| record.offset + 1 == *end));
+                // A transaction's marker may be the last.
+                let is_last = ends.get(t).is_some_and(|end| record.offset + 2 >= *end);
+                progress.record(is_last && ends.remove(t).is_some());
                 ControlFlow::Continue(())
             })
             .await
@@ -265,10 +268,14 @@ impl Targets {
                 facts.log_start = facts.log_start.max(TargetOffset(start)).min(facts.end);
             }
         }
-        for t in &leaps {
-            locked(digests).leap(t);
+        for (t, at) in &leaps {
+            // Where it has, what was to be left unread may be all that there is.
+            match self.0.get_mut(t).filter(|target| target.facts.log_start > target.facts.read_from) {
+                Some(target) => target.next = *at,
+                None => locked(digests).leap(t, *at),
+            }
         }
-        Ok(leaps)
+        Ok(leaps.into_iter().map(|(t, _)| t).collect())
     }
 
     /// What was seen, for the rules; [`Self::keep`] takes it back.

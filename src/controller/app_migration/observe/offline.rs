@@ -15,6 +15,7 @@ use crate::{
 use super::{
     super::{
         super::fault::{Fault, Side},
+        decide::invalid,
         facts::Effort,
         live::Live,
         seen::Mapping,
@@ -43,7 +44,11 @@ pub async fn foresee(
 ) -> Result<Foreseen, String> {
     let told = |fault: Fault| format!("{}: {}", fault.reason, fault.message);
     let name = replicator.name_any();
-    let usable = usable(replicator, &migration).map_err(|(reason, why)| format!("{reason}: {why}"))?;
+    if let Some(problem) = invalid(&migration) {
+        return Err(format!("AppMigration {}: {problem}", migration.name_any()));
+    }
+    let usable = usable(replicator, &migration);
+    let usable = usable.map_err(|(reason, why)| format!("K2KReplicator {name}: {reason}: {why}"))?;
     let mut live = Live::new(migration);
     let field = |side| format!("K2KReplicator {name}: {side}");
     let source = connect(&field("spec.source"), Side::Source, &usable.source.cluster, secrets).await;

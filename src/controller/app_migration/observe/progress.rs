@@ -53,6 +53,11 @@ fn has_changed(live: &Live, context: &Context) -> bool {
 /// What was judged before stays in the conditions until it is judged anew.
 fn is_first(live: &Live) -> bool {
     let status = live.object.status.clone().unwrap_or_default();
-    let mapped = conditions::find(&status.conditions, ConditionType::OffsetsMapped);
-    mapped.is_none_or(|c| [Reason::NotJudged, Reason::MappingOffsets].iter().any(|r| c.reason == r.as_str()))
+    let open = |kind| {
+        let told = conditions::find(&status.conditions, kind);
+        told.is_none_or(|c| {
+            [Reason::NotJudged, Reason::MappingOffsets].iter().any(|r| c.reason == r.as_str())
+        })
+    };
+    open(ConditionType::ReplicationCaughtUp) && open(ConditionType::OffsetsMapped)
 }

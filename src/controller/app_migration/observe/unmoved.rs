@@ -150,8 +150,9 @@ async fn records_moved(live: &Live, clusters: &Clusters, plan: &Plan) -> Result<
         return Ok(None);
     };
     for side in [below_of, at_of] {
-        let missing = read_again(clusters, replicator, expected(plan, side)).await?;
-        if let Some(((t, offset), (q, r))) = missing.into_iter().next() {
+        let read = read_again(clusters, replicator, expected(plan, side)).await;
+        let read = read.map_err(|error| Fault::kafka(Side::Target, &error))?;
+        if let Some(((t, offset), (q, r))) = read.missing.into_iter().next() {
             return Ok(Some(format!("{t} no longer holds the copy of {q} offset {} at {offset}", r.origin)));
         }
     }
@@ -163,11 +164,15 @@ pub async fn first_records(live: &Live, plan: &Plan) -> Result<BTreeMap<TopicPar
     let (Some(Ok(replicator)), Some(clusters)) = (&live.seen.replicator, &live.clusters) else {
         return Ok(BTreeMap::new());
     };
-    let mut first = expected(plan, at_of);
-    for place in read_again(clusters, replicator, first.clone()).await?.keys() {
-        first.remove(place);
-    }
-    Ok(first.into_iter().map(|((t, _), (_, record))| (t, record)).collect())
+    let read = match read_again(clusters, replicator, expected(plan, at_of)).await {
+        Ok(read) => read,
+        // The log was cut below a position: nothing is there to be read.
+        Err(KafkaError::OffsetOutOfRange { .. }) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(Fault::kafka(Side::Target, &error)),
+    };
+    let moves = |t: &TopicPartition| plan.targets.iter().any(|p| p.kept.is_none() && p.target() == *t);
+    let seen = read.seen.into_iter().map(|((t, _), (_, record))| (t, record));
+    Ok(seen.filter(|(t, _)| moves(t)).collect())
 }
 
 /// The nearest of the records on this side of each position.
@@ -192,14 +197,20 @@ fn at_of(row: &SourceCertificate) -> Option<RecordRef> {
 /// Target partition and offset, and the source partition and record that a copy is there of.
 type Expected = BTreeMap<(TopicPartition, i64), (TopicPartition, RecordRef)>;
 
-/// Which of these are not there.
+#[derive(Default)]
+/// Which of these are there, and which are not though the log begins below them.
+struct ReadAgain {
+    seen: Expected,
+    missing: Expected,
+}
+
 async fn read_again(
     clusters: &Clusters,
     replicator: &Replicator,
     expected: Expected,
-) -> Result<Expected, Fault> {
+) -> Result<ReadAgain, KafkaError> {
     let targets: Vec<TopicPartition> = expected.keys().map(|(t, _)| t.clone()).collect();
-    let starts = clusters.target.log_starts(&targets).await.map_err(|e| Fault::kafka(Side::Target, &e))?;
+    let starts = clusters.target.log_starts(&targets).await?;
     // A record below the position that retention took since is no contradiction.
     let alive = |t: &TopicPartition, offset: i64| starts.get(t).is_none_or(|start| *start <= offset);
     let expected: Expected = expected.into_iter().filter(|((t, offset), _)| alive(t, *offset)).collect();
@@ -211,22 +222,22 @@ async fn read_again(
     let scanned = expected.keys().map(range).collect();
     let format = replicator.format.clone();
     let names = facts::header_names(&format);
-    let missing = Arc::new(Mutex::new(expected));
-    let seen = Arc::clone(&missing);
+    let read = Arc::new(Mutex::new(ReadAgain { seen: Expected::new(), missing: expected }));
+    let feed = Arc::clone(&read);
     clusters
         .target
         .scan(scanned, names, facts::STALL, move |t, record| {
-            let mut missing = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut read = feed.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (t.clone(), record.offset);
-            if let Some((q, wanted)) = missing.get(&key)
-                && facts::is_copy_of(record, &format, q, wanted.origin)
+            let found = read.missing.get(&key);
+            if found.is_some_and(|(q, wanted)| facts::is_copy_of(record, &format, q, wanted.origin))
+                && let Some(found) = read.missing.remove(&key)
             {
-                missing.remove(&key);
+                read.seen.insert(key, found);
             }
             ControlFlow::Continue(())
         })
-        .await
-        .map_err(|error| Fault::kafka(Side::Target, &error))?;
-    let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut *missing))
+        .await?;
+    let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *read))
 }
