@@ -39,7 +39,10 @@ fn it_tells_what_would_happen_and_writes_nothing() {
     let (table, error) = plan(&[migration(|_| {}), replicator.clone()], &[]);
     let error = error.unwrap();
     assert!(error.contains(&format!("ReplicationBehind {}: committed 7", orders.at(1))), "{error}");
-    assert!(table.contains("not stored; computed now, with 3 records still to be replicated"), "{table}");
+    assert!(
+        table.contains("with 3 records still to be replicated") && table.contains("not stored"),
+        "{table}"
+    );
     assert!(table.contains(&format!("group {} has no members", case.group)), "{table}");
     let waive: fn(&mut AppMigration) = |m| {
         m.spec.policies.replication_proof = ReplicationProof::Waive;

@@ -1,6 +1,6 @@
 //! `policies.verification: Window`: what is read is bounded, whatever the lag, and the certificate says so.
 
-use crate::harness::{Case, Verification};
+use crate::harness::{Case, Reason, ReplicationProof, Verification};
 
 #[test]
 fn only_windows_of_a_large_backlog_are_read() {
@@ -52,11 +52,13 @@ fn what_fits_into_the_windows_is_not_called_exact_either() {
 #[test]
 fn a_position_behind_the_unread_stretch_leads_to_a_scan() {
     let case = Case::new("windowbehind");
-    // 0 .. 34,999, then a second instance wrote 5,000 .. 14,999 again: every copy of c = 5,000 and above that the
-    // first window shows has its last copy in the second one.
+    // 0 .. 34,999, then 5,000 .. 14,999 again: every copy of c = 5,000 and above that the first window shows has its
+    // last copy in the second one. All of it shows that the replicator writes again what it wrote before.
     let orders = case.drawn(35_000, (0..35_000).chain(5_000..15_000), 5_000);
     case.replicator(|_| {});
     let app = case.migrate(|spec| spec.policies.verification = Verification::Window);
+    app.waits(Reason::ReplayInProgress, &[&orders.at(0), "14999", "34999"]);
+    app.edit(|spec| spec.policies.replication_proof = ReplicationProof::Waive);
     app.completes();
     let plan = app.plan();
     // L(15000), the first that was not written again.
