@@ -45,7 +45,10 @@ pub async fn search(cluster: &Cluster, job: &Job, committed: &[i64]) -> Answer {
     let wanted = |(n, c): (usize, &i64)| {
         let (start, end) = (TargetOffset(0), TargetOffset(job.records));
         let committed = BTreeMap::from([(at(SOURCE, n), SourceOffset(*c))]);
-        (at(&job.topic, n), Wanted { start, end, implied: Implied::default(), committed })
+        (
+            at(&job.topic, n),
+            Wanted { start, end, implied: Implied::default(), committed, hints: BTreeMap::new() },
+        )
     };
     let wanted: BTreeMap<_, _> = committed.iter().enumerate().map(wanted).collect();
     let work = move |prober: &mut Prober| search::search(prober, &format, &wanted);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
     connections,
     kafka::{Cluster, ClusterPool, ConnectionConfig, DEFAULT_DEADLINE},
+    search::Landmarks,
 };
 
 use super::{
@@ -87,6 +88,8 @@ pub struct Context {
     quiet: Mutex<HashMap<String, super::app_migration::QuietWatch>>,
     /// The target cluster's id, by replicator (namespace, name and generation).
     target_ids: Mutex<HashMap<(String, String), String>>,
+    /// What searches came across, by the target cluster's id.
+    landmarks: Mutex<HashMap<String, Arc<Mutex<Landmarks>>>>,
 }
 
 impl Context {
@@ -110,6 +113,7 @@ impl Context {
             paces: Mutex::default(),
             quiet: Mutex::default(),
             target_ids: Mutex::default(),
+            landmarks: Mutex::default(),
         }
     }
 
@@ -181,6 +185,12 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// What searches came across on that cluster: groups that read the same partitions share it.
+    pub fn landmarks(&self, cluster_id: &str) -> Arc<Mutex<Landmarks>> {
+        let mut landmarks = self.landmarks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(landmarks.entry(cluster_id.to_owned()).or_default())
     }
 
     /// The target cluster of a replicator, and its id, which is noted.

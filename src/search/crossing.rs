@@ -24,6 +24,8 @@ pub struct Crossing {
     hi: Option<(i64, i64)>,
     /// A stretch between floor and ceiling that holds no copy.
     island: Option<(i64, i64)>,
+    /// Where it is looked for first.
+    hint: Option<i64>,
     steps: u32,
 }
 
@@ -37,8 +39,16 @@ impl Crossing {
             lo: None,
             hi: None,
             island: None,
+            hint: None,
             steps: 0,
         }
+    }
+
+    /// To be looked for here first.
+    #[must_use]
+    pub fn aiming_at(mut self, hint: Option<TargetOffset>) -> Self {
+        self.hint = hint.map(|hint| hint.0);
+        self
     }
 
     /// Whether nothing is left to be looked at.
@@ -68,9 +78,11 @@ impl Crossing {
             return TargetOffset(end);
         }
         let (floor, ceiling) = (self.floor, self.ceiling);
+        let hint = self.hint.take();
         let aim = match (self.lo, self.hi) {
             // What is left comes with one look.
             (Some(_), Some(_)) if ceiling - floor <= batch => floor,
+            (None, None) if let Some(hint) = hint => hint - batch / 2,
             (None, None) => ceiling.saturating_sub(TAIL.max(batch / 2) << (2 * self.steps - 2).min(40)),
             _ if self.steps > GUESSES + 1 => floor + (ceiling - floor) / 2,
             (Some(lo), Some(hi)) => interpolate(lo, hi, self.committed) - batch / 2,
@@ -124,7 +136,8 @@ impl Crossing {
     }
 }
 
-fn interpolate(lo: (i64, i64), hi: (i64, i64), committed: i64) -> i64 {
+/// Where the line through two copies passes an origin.
+pub fn interpolate(lo: (i64, i64), hi: (i64, i64), committed: i64) -> i64 {
     let (offsets, origins) = (i128::from(hi.0 - lo.0), i128::from(hi.1) - i128::from(lo.1));
     let share = i128::from(committed) - i128::from(lo.1);
     let ahead = offsets * share / origins.max(1);

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod crossing;
+mod landmarks;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crossing::Crossing;
 
 pub use cluster::raw_origin;
 pub use crossing::Copy;
+pub use landmarks::Landmarks;
 
 /// Offsets that a look is taken to bring until one has.
 const FIRST_BATCH: i64 = 64;
@@ -67,6 +69,8 @@ pub struct Wanted {
     pub implied: Implied,
     /// The source partitions that it can hold copies of, each with its committed offset.
     pub committed: BTreeMap<TopicPartition, SourceOffset>,
+    /// Where to look for those first, as far as [`Landmarks`] tell.
+    pub hints: BTreeMap<TopicPartition, TargetOffset>,
 }
 
 /// What was found on one target partition.
@@ -74,6 +78,8 @@ pub struct Wanted {
 pub struct Guess {
     /// The last copy below the crossing and the first above it, by source partition.
     pub around: BTreeMap<TopicPartition, (Option<Copy>, Option<Copy>)>,
+    /// The first and the last copy that each look brought, for [`Landmarks`].
+    pub landmarks: BTreeMap<TopicPartition, Vec<Copy>>,
     /// Looks into this log.
     pub probes: u32,
     /// Records that they brought.
@@ -162,6 +168,7 @@ struct Search<'a> {
     /// Copies that the present look brought.
     copies: BTreeMap<&'a TopicPartition, Vec<Copy>>,
     crossings: BTreeMap<&'a TopicPartition, Crossing>,
+    landmarks: BTreeMap<TopicPartition, Vec<Copy>>,
     batch: i64,
     probes: u32,
     records: u64,
@@ -170,8 +177,10 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(target: &'a TopicPartition, wanted: &'a Wanted, format: &'a OriginFormat) -> Self {
-        let crossing =
-            |(q, c): (&'a TopicPartition, &SourceOffset)| (q, Crossing::new(*c, wanted.start, wanted.end));
+        let crossing = |(q, c): (&'a TopicPartition, &SourceOffset)| {
+            let hint = wanted.hints.get(q).copied();
+            (q, Crossing::new(*c, wanted.start, wanted.end).aiming_at(hint))
+        };
         Self {
             target,
             wanted,
@@ -180,6 +189,7 @@ impl<'a> Search<'a> {
             undecided: Vec::new(),
             copies: BTreeMap::new(),
             crossings: wanted.committed.iter().map(crossing).collect(),
+            landmarks: BTreeMap::new(),
             batch: FIRST_BATCH,
             probes: 0,
             records: 0,
@@ -257,12 +267,15 @@ impl<'a> Search<'a> {
         }
         let mut copies = std::mem::take(&mut self.copies);
         for (q, crossing) in &mut self.crossings {
-            crossing.take(probe.from, covered_to, copies.remove(*q).unwrap_or_default().into_iter());
+            let copies = copies.remove(*q).unwrap_or_default();
+            let ends = copies.first().into_iter().chain(copies.last()).copied();
+            self.landmarks.entry((*q).clone()).or_default().extend(ends);
+            crossing.take(probe.from, covered_to, copies.into_iter());
         }
     }
 
     fn guess(self) -> Guess {
         let around = self.crossings.into_iter().map(|(q, c)| (q.clone(), (c.below(), c.above()))).collect();
-        Guess { around, probes: self.probes, records: self.records }
+        Guess { around, landmarks: self.landmarks, probes: self.probes, records: self.records }
     }
 }

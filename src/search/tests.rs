@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 
 use proptest::prelude::*;
 
-use super::{Copy, Guess, Log, Probe, Wanted, search};
+use super::{Copy, Guess, Landmarks, Log, Probe, Wanted, search};
 use crate::{
     TopicPartition,
     api::v1alpha1::Encoding,
@@ -76,8 +76,13 @@ fn run(records: &Records, batch: usize, start: i64, end: i64, committed: &[(i32,
     let committed =
         committed.iter().map(|(n, c)| (TopicPartition::new("orders", *n), SourceOffset(*c))).collect();
     let t = TopicPartition::new("copy", 0);
-    let wanted =
-        Wanted { start: TargetOffset(start), end: TargetOffset(end), implied: Implied::default(), committed };
+    let wanted = Wanted {
+        start: TargetOffset(start),
+        end: TargetOffset(end),
+        implied: Implied::default(),
+        committed,
+        hints: BTreeMap::new(),
+    };
     let Ok(mut found) = search(&mut log, &format(), &BTreeMap::from([(t.clone(), wanted)]));
     assert_eq!(found.unfit, BTreeMap::new());
     (found.guesses.remove(&t).unwrap(), found.rounds)
@@ -104,6 +109,32 @@ fn a_plain_log_takes_three_rounds_whatever_its_length() {
         );
         assert!(rounds <= 3, "{rounds} rounds");
     }
+}
+
+#[test]
+fn another_group_on_the_same_log_takes_one_round() {
+    let records: Records = (0..100_000).map(|o| (o, Some((0, 2 * o)))).collect();
+    let (q, t) = (TopicPartition::new("orders", 0), TopicPartition::new("copy", 0));
+    let mut landmarks = Landmarks::default();
+    let mut rounds = Vec::new();
+    for c in [60_000, 61_001, 199_990, 3] {
+        let mut log = Memory { records: records.clone(), batch: 80, looks: 0 };
+        let hint = landmarks.hint(&t, &q, SourceOffset(c)).map(|hint| (q.clone(), hint));
+        let wanted = Wanted {
+            start: TargetOffset(0),
+            end: TargetOffset(100_000),
+            implied: Implied::default(),
+            committed: BTreeMap::from([(q.clone(), SourceOffset(c))]),
+            hints: hint.into_iter().collect(),
+        };
+        let Ok(mut found) = search(&mut log, &format(), &BTreeMap::from([(t.clone(), wanted)]));
+        let guess = found.guesses.remove(&t).unwrap();
+        assert_eq!(guess.position(), Some(TargetOffset((c + 1) / 2)));
+        landmarks.note(&t, &q, guess.landmarks[&q].iter().copied());
+        rounds.push(found.rounds);
+    }
+    // The last one lies far before all that was seen.
+    assert!(rounds[0] >= 2 && rounds[1..3] == [1, 1] && rounds[3] <= rounds[0] + 1, "{rounds:?}");
 }
 
 #[test]
@@ -135,7 +166,7 @@ fn where_only_a_scan_would_find_out_it_says_so() {
     let t = TopicPartition::new("copy", 0);
     let committed = BTreeMap::from([(TopicPartition::new("orders", 0), SourceOffset(3))]);
     let (start, end) = (TargetOffset(0), TargetOffset(3_000));
-    let wanted = Wanted { start, end, implied: Implied::default(), committed };
+    let wanted = Wanted { start, end, implied: Implied::default(), committed, hints: BTreeMap::new() };
     let Ok(found) = search(&mut log, &format(), &BTreeMap::from([(t.clone(), wanted)]));
     assert!(found.guesses.is_empty() && found.unfit.contains_key(&t) && log.looks < 40);
 }
@@ -182,7 +213,7 @@ proptest! {
         let committed: BTreeMap<_, _> =
             committed.iter().zip(0..).map(|(c, n)| (TopicPartition::new("orders", n), SourceOffset(*c))).collect();
         let t = TopicPartition::new("copy", 0);
-        let wanted = Wanted { start: TargetOffset(0), end: TargetOffset(end), implied: Implied::default(), committed };
+        let wanted = Wanted { start: TargetOffset(0), end: TargetOffset(end), implied: Implied::default(), committed, hints: BTreeMap::new() };
         let Ok(found) = search(&mut memory, &format(), &BTreeMap::from([(t.clone(), wanted.clone())]));
         let Some(guess) = found.guesses.get(&t) else { return Ok(()) };
         for (q, c) in &wanted.committed {

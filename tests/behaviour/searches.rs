@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::Case;
+use crate::harness::{Case, Side, wire::Offset};
 
 fn verified(row: &Value) -> &str {
     row["verified"].as_str().unwrap()
@@ -66,4 +66,22 @@ fn definition_verified_a_zombie_s_tail_on_an_idle_partition_is_no_end() {
     // L(1200), the first that the zombie did not write again.
     assert_eq!(position, 1_200, "{:#}", plan.json);
     assert_eq!(verified(plan.row(&orders.name, 0)), "Scan");
+}
+
+#[test]
+fn another_group_on_the_same_partition_takes_one_look() {
+    let case = Case::new("shared");
+    let orders = case.drawn(20_000, 0..20_000, 15_000);
+    case.replicator(|_| {});
+    let first = case.migrate(|_| {});
+    first.completes_exactly();
+    assert!(first.plan().target(&orders.name, 0)["probes"].as_u64() > Some(1), "nothing to be shared");
+    let group = format!("{}-second", case.namespace);
+    let offsets = [((orders.name.clone(), 0), Offset::from(15_500))];
+    case.commit(Side::Source, &group, offsets.into());
+    let second = case.migrate_as("second", |spec| spec.consumer_group.clone_from(&group));
+    second.completes_exactly();
+    let plan = second.plan();
+    assert_eq!(plan.target(&orders.name, 0)["position"], 15_500, "{:#}", plan.json);
+    assert_eq!(plan.target(&orders.name, 0)["probes"], 1, "{:#}", plan.json);
 }

@@ -26,7 +26,7 @@ use crate::{
         Assessment, Bounds, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset,
         assess, digest::KeyDigest, doubts, origin::OriginFormat,
     },
-    search,
+    search::{self, Landmarks},
 };
 
 use super::{
@@ -75,6 +75,8 @@ pub struct Request<'a> {
     pub effort: Effort,
     /// Where it is told how far that has come.
     pub progress: Arc<Progress>,
+    /// What earlier searches came across on the target.
+    pub landmarks: Arc<Mutex<Landmarks>>,
 }
 
 /// How much is read.

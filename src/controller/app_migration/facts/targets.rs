@@ -147,7 +147,7 @@ impl Targets {
         let (names, format) = (header_names(request.format), request.format.clone());
         let searched = target.probe(names, STALL, move |prober| search::search(prober, &format, &wanted));
         match searched.await {
-            Ok(found) => self.found(&found, request.policies.verification),
+            Ok(found) => self.found(&found, request),
             // A scan shows whether the trouble lasts, and has a better word for it.
             Err(error) => tracing::debug!(%error, "the search failed; reading the logs whole"),
         }
@@ -168,11 +168,17 @@ impl Targets {
             }
         }
         let wanted = |(t, target): (&TopicPartition, &Target)| {
+            let committed = by_target.get(t).cloned().unwrap_or_default();
+            let landmarks = locked(&request.landmarks);
+            let hint =
+                |(q, c): (&TopicPartition, &SourceOffset)| Some((q.clone(), landmarks.hint(t, q, *c)?));
+            let hints = committed.iter().filter_map(hint).collect();
             let wanted = Wanted {
                 start: target.facts.log_start,
                 end: target.facts.end,
                 implied: request.scope.targets.get(t).cloned().unwrap_or_default(),
-                committed: by_target.get(t).cloned().unwrap_or_default(),
+                committed,
+                hints,
             };
             (t.clone(), wanted)
         };
@@ -181,11 +187,14 @@ impl Targets {
         self.0.iter().filter(large).map(wanted).collect()
     }
 
-    fn found(&mut self, found: &Found, verification: Verification) {
+    fn found(&mut self, found: &Found, request: &Request<'_>) {
         tracing::debug!(rounds = found.rounds, unfit = ?found.unfit, "searched");
         for (t, guess) in &found.guesses {
             if let Some(target) = self.0.get_mut(t) {
-                target.guessed(guess, verification);
+                target.guessed(guess, request.policies.verification);
+            }
+            for (q, copies) in &guess.landmarks {
+                locked(&request.landmarks).note(t, q, copies.iter().copied());
             }
         }
     }

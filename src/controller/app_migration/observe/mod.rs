@@ -141,7 +141,9 @@ async fn clusters(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let target = context.target(&namespace, &replicator.name, &replicator.target).await;
     let source = context.cluster(&namespace, Side::Source, &replicator.source.cluster).await?;
     let source_id = source.current_id().await.map_err(|e| Fault::kafka(Side::Source, &e))?;
-    connected(live, (source, source_id), target?)
+    let target = target?;
+    live.landmarks = context.landmarks(&target.1);
+    connected(live, (source, source_id), target)
 }
 
 /// Takes both clusters with their ids.

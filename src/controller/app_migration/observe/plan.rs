@@ -103,6 +103,7 @@ pub async fn compute(
         snapshot,
         effort,
         progress: live.progress.clone(),
+        landmarks: live.landmarks.clone(),
     };
     Ok(match facts::map(clusters, &request).await? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {
