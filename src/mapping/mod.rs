@@ -6,6 +6,7 @@
 //! [`doubts`](doubts()) (whether a part of the logs was enough), [`plan`].
 
 mod assess;
+mod completeness;
 pub mod copies;
 pub mod digest;
 mod doubts;
