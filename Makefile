@@ -28,7 +28,7 @@ test:
 .PHONY: test-all
 test-all:
 	@tests/check-tools
-	@PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
+	@LARGE=$${LARGE:-12} PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
 
 # How long the search takes, beside other ways on the same logs. Also in target/bench.jsonl.
 .PHONY: bench

@@ -1,7 +1,10 @@
 //! From what was observed to positions with certificates, or to what stands in the way. The heart of the
 //! product: pure, and total over everything that can be observed.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use crate::{
     TopicPartition,
@@ -66,10 +69,12 @@ fn views<'a>(q: &TopicPartition, source: &'a SourceFacts, facts: &'a Facts) -> V
     known.map(|(t, target)| view(q, source, t, target)).collect()
 }
 
+type ByTarget<'a> = HashMap<&'a TopicPartition, Vec<&'a TopicPartition>>;
 type Judged<'a> = BTreeMap<&'a TopicPartition, (Judgement, Vec<View<'a>>)>;
 
-fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
-    let positions = positions(facts, &judged);
+fn conclude<'a>(facts: &'a Facts, mut judged: Judged<'a>) -> Assessment {
+    let by_target = facts.by_target();
+    let positions = positions(facts, &judged, &by_target);
     let unusable: BTreeMap<&TopicPartition, Finding> =
         facts.targets.iter().filter_map(|(t, target)| Some((t, position::unusable(t, target)?))).collect();
     // What cannot be read tells nothing of what lies there.
@@ -85,8 +90,8 @@ fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
         findings.extend(position.findings.iter().cloned());
         // Rule 30: as many missing records as undecodable ones were included are no gap.
         let mut allowance = position.undecodable_included;
-        let gaps = judged.iter_mut().filter(|(q, _)| facts.sources[**q].targets.contains(t));
-        for (_, (judgement, _)) in gaps {
+        for q in by_target.get(t).into_iter().flatten() {
+            let Some((judgement, _)) = judged.get_mut(q) else { continue };
             let forgiven = judgement.gap.min(allowance);
             judgement.gap -= forgiven;
             allowance -= forgiven;
@@ -99,7 +104,7 @@ fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
         }
     }
     if findings.is_empty() {
-        let plans = plans(facts, &judged, positions);
+        let plans = plans(facts, &judged, &by_target, positions);
         findings.extend(refused(facts, &plans));
         if findings.is_empty() {
             return Assessment::Mapped(plans);
@@ -109,13 +114,19 @@ fn conclude(facts: &Facts, mut judged: Judged<'_>) -> Assessment {
     Assessment::Blocked(findings)
 }
 
-fn positions(facts: &Facts, judged: &Judged<'_>) -> BTreeMap<TopicPartition, Position> {
+fn positions(
+    facts: &Facts,
+    judged: &Judged<'_>,
+    by_target: &ByTarget<'_>,
+) -> BTreeMap<TopicPartition, Position> {
     let natives = facts.policies.native_records;
     let one = |(t, target)| {
-        let views: Vec<_> = judged
-            .iter()
-            .filter_map(|(q, (_, views))| {
-                let view = views.iter().find(|v| v.target == t)?;
+        let views: Vec<_> = by_target
+            .get(t)
+            .into_iter()
+            .flatten()
+            .filter_map(|q| {
+                let view = judged.get(q)?.1.iter().find(|v| v.target == t)?;
                 Some((*q, &facts.sources[*q], view))
             })
             .collect();
@@ -148,19 +159,23 @@ fn refused(facts: &Facts, plans: &[TargetPlan]) -> Vec<Finding> {
 fn plans(
     facts: &Facts,
     judged: &Judged<'_>,
+    by_target: &ByTarget<'_>,
     positions: BTreeMap<TopicPartition, Position>,
 ) -> Vec<TargetPlan> {
-    let mut plans: Vec<TargetPlan> =
-        positions.into_iter().map(|(t, position)| target_plan(facts, judged, &t, position)).collect();
+    let plan = |(t, position): (TopicPartition, Position)| {
+        let sources = by_target.get(&t).map(Vec::as_slice).unwrap_or_default();
+        target_plan(facts, judged, &t, sources, position)
+    };
+    let mut plans: Vec<TargetPlan> = positions.into_iter().map(plan).collect();
     // A spread q is exact where all of its rows are.
-    let inexact: Vec<(String, i32)> = plans
+    let inexact: BTreeSet<(String, i32)> = plans
         .iter()
         .flat_map(|t| &t.sources)
         .filter(|row| !row.exact)
         .map(|row| (row.topic.clone(), row.partition))
         .collect();
     for row in plans.iter_mut().flat_map(|t| &mut t.sources) {
-        if row.exact && inexact.iter().any(|(topic, n)| *topic == row.topic && *n == row.partition) {
+        if row.exact && inexact.contains(&(row.topic.clone(), row.partition)) {
             row.exact = false;
             row.why.push("another target partition of this source partition is not exact".to_owned());
         }
@@ -168,9 +183,16 @@ fn plans(
     plans
 }
 
-fn target_plan(facts: &Facts, judged: &Judged<'_>, t: &TopicPartition, position: Position) -> TargetPlan {
+fn target_plan(
+    facts: &Facts,
+    judged: &Judged<'_>,
+    t: &TopicPartition,
+    sources: &[&TopicPartition],
+    position: Position,
+) -> TargetPlan {
     let target = &facts.targets[t];
-    let rows = judged.iter().filter_map(|(q, (judgement, views))| {
+    let rows = sources.iter().filter_map(|q| {
+        let (judgement, views) = judged.get(q)?;
         let index = views.iter().position(|v| v.target == t)?;
         Some(certificate(q, &facts.sources[*q], judgement, &views[index], index == 0, &position))
     });

@@ -2,7 +2,7 @@
 //! first, then the replicator's position, then the source's log starts, the target's high watermarks and ends,
 //! then the logs up to those ends, and the source's log starts and ends last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     TopicPartition,
@@ -22,6 +22,19 @@ pub struct Facts {
     pub filtering: bool,
     /// The policies that decide what is not clear-cut.
     pub policies: MappingPolicies,
+}
+
+impl Facts {
+    /// The source partitions that each target partition can hold copies of, in order.
+    pub fn by_target(&self) -> HashMap<&TopicPartition, Vec<&TopicPartition>> {
+        let mut by_target: HashMap<_, Vec<_>> = HashMap::new();
+        for (q, source) in &self.sources {
+            for t in &source.targets {
+                by_target.entry(t).or_default().push(q);
+            }
+        }
+        by_target
+    }
 }
 
 /// What is known of the source partitions' records, by partition.

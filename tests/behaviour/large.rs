@@ -2,24 +2,30 @@
 
 use crate::harness::{Case, Side, wire::Offset};
 
+/// Of one topic. `LARGE` is the number of topics: 12, which are 10,800 partitions, in `make test-all`.
+const PARTITIONS: i32 = 900;
+
 #[test]
-fn a_plan_of_nine_hundred_partitions() {
-    const PARTITIONS: i32 = 900;
+fn a_plan_of_many_partitions() {
+    let topics: usize = std::env::var("LARGE").map_or(1, |number| number.parse().unwrap());
     let case = Case::new("large");
     let small = [("segment.index.bytes", "4096"), ("segment.bytes", "1048576")];
-    let orders = case.topic_with("orders", PARTITIONS, &small, &small);
-    for partition in 0..3 {
-        orders.fill(partition, 6).copy(partition, 0..6);
+    let topics: Vec<_> =
+        (0..topics).map(|n| case.topic_with(&format!("orders{n}"), PARTITIONS, &small, &small)).collect();
+    for topic in &topics {
+        for partition in 0..3 {
+            topic.fill(partition, 6).copy(partition, 0..6);
+        }
     }
     let committed = |partition| {
         if partition < 3 { i64::from(partition) + 2 } else { 0 }
     };
-    let metadata = vec![b'm'; 200];
-    let offsets = (0..PARTITIONS).map(|partition| {
-        let offset = Offset { offset: committed(partition), metadata: metadata.clone() };
-        ((orders.name.clone(), partition), offset)
-    });
-    case.commit(Side::Source, &case.group, offsets.collect());
+    let offset = |partition| Offset { offset: committed(partition), metadata: vec![b'm'; 200] };
+    // A broker takes no request for more offsets than fit into one batch of its own.
+    for topic in &topics {
+        let at = |partition| ((topic.name.clone(), partition), offset(partition));
+        case.commit(Side::Source, &case.group, (0..PARTITIONS).map(at).collect());
+    }
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
     app.completes_exactly();
@@ -31,5 +37,11 @@ fn a_plan_of_nine_hundred_partitions() {
     );
     let part = case.config_map("app-plan-1").unwrap();
     assert_eq!(part.metadata.owner_references.unwrap()[0].uid, app.uid);
-    assert_eq!(app.plan().offsets.lines().count(), usize::try_from(PARTITIONS).unwrap());
+    let lines = usize::try_from(PARTITIONS).unwrap() * topics.len();
+    assert_eq!(app.plan().offsets.lines().count(), lines);
+    let printed = std::process::Command::new(crate::harness::stack::binary())
+        .args(["plan", "show", "app", "-o", "csv", "--namespace", &case.namespace])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(printed.stdout).unwrap().lines().count(), lines + 1);
 }

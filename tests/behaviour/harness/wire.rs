@@ -79,7 +79,11 @@ pub fn commit(broker: &str, group: &str, offsets: &Offsets) -> Result<(), i16> {
             answer.text();
             for _ in 0..answer.i32() {
                 answer.i32();
-                worst = worst.max(answer.i16());
+                // -1 is an error too.
+                match answer.i16() {
+                    0 => {}
+                    code => worst = code,
+                }
             }
         }
         (worst, worst)

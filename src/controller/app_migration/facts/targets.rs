@@ -18,8 +18,7 @@ use crate::{
 };
 
 use super::{
-    super::{super::fault::Fault, scope::Chosen},
-    Effort, Request, STALL, header_names, key_digest, locked, on_target,
+    super::super::fault::Fault, Effort, Request, STALL, header_names, key_digest, locked, on_target,
 };
 
 /// Offsets that are read before the end where no copy is at or above the committed offset: what came last is
@@ -202,10 +201,15 @@ impl Targets {
     /// Reads on, up to the ends of now: one moment for all.
     pub async fn read(&mut self, target: &Cluster, request: &Request<'_>) -> Result<(), Fault> {
         self.look_at_bounds(target).await?;
+        let mut reaching: HashMap<&TopicPartition, BTreeSet<TopicPartition>> = HashMap::new();
+        for (q, chosen) in &request.scope.sources {
+            for t in &chosen.targets {
+                reaching.entry(t).or_default().insert(q.clone());
+            }
+        }
         let mut digests = HashMap::new();
         for (t, target) in &mut self.0 {
-            let reaches = |(q, c): (&TopicPartition, &Chosen)| c.targets.contains(t).then(|| q.clone());
-            let wanted: BTreeSet<TopicPartition> = request.scope.sources.iter().filter_map(reaches).collect();
+            let wanted = reaching.remove(t).unwrap_or_default();
             let implied = request.scope.targets.get(t).cloned().unwrap_or_default();
             // What retention has taken is not there to be read by the group either.
             if target.facts.log_start > target.facts.read_from {

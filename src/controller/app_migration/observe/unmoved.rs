@@ -170,9 +170,10 @@ pub async fn first_records(live: &Live, plan: &Plan) -> Result<BTreeMap<TopicPar
         Err(KafkaError::OffsetOutOfRange { .. }) => return Ok(BTreeMap::new()),
         Err(error) => return Err(Fault::kafka(Side::Target, &error)),
     };
-    let moves = |t: &TopicPartition| plan.targets.iter().any(|p| p.kept.is_none() && p.target() == *t);
+    let kept: BTreeSet<TopicPartition> =
+        plan.targets.iter().filter(|t| t.kept.is_some()).map(TargetPlan::target).collect();
     let seen = read.seen.into_iter().map(|((t, _), (_, record))| (t, record));
-    Ok(seen.filter(|(t, _)| moves(t)).collect())
+    Ok(seen.filter(|(t, _)| !kept.contains(t)).collect())
 }
 
 /// The nearest of the records on this side of each position.
