@@ -9,6 +9,7 @@
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`plan`]: plans for people, on the command line.
+//! - [`runtime`]: leader election, back-off.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
@@ -23,6 +24,7 @@ pub mod mapping;
 pub mod operator;
 pub mod plan;
 pub mod replicator;
+pub mod runtime;
 pub mod search;
 pub mod secrets;
 pub mod secrets_files;

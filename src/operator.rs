@@ -10,12 +10,20 @@ use tokio::{
     sync::watch,
 };
 
-use crate::controller;
+use crate::{
+    controller,
+    runtime::leader::{Claim, Election},
+};
+
+mod election;
 
 /// A connection to the API server must be made within this time.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A watch that is silent for longer has been lost: the server ends each one before that.
 const READ: Duration = Duration::from_secs(330);
+
+/// At the end, steps under way may take so long; Kubernetes gives 30 s until it kills.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Arguments of `appmigration operator`.
 #[derive(Debug, clap::Args)]
@@ -24,21 +32,26 @@ pub struct Arguments {
     #[arg(long, env = "APPMIGRATION_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     #[command(flatten)]
+    election: election::Flags,
+    #[command(flatten)]
     options: controller::Options,
 }
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(arguments))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(arguments));
+    // Calls to Kafka that nobody waits for any more are left to their threads.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::infer().await?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
-    let client = Client::try_from(config)?;
+    let client = Client::try_from(config.clone())?;
     let (ready, is_ready) = watch::channel(false);
-    let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error} (--listen)", arguments.listen))?;
@@ -50,15 +63,69 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(async move {
         let _ = axum::serve(listener, probes).await;
     });
+    let mut stopped = stop_on_signal()?;
+    tokio::select! {
+        () = controller::installed(&client, arguments.options.namespace.as_deref()) => {}
+        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+    }
+    let election = arguments.election.join(&config, arguments.options.namespace.as_deref())?;
+    let claim = election.as_ref().map_or_else(Claim::without_election, Election::claim);
+    let (release, released) = watch::channel(false);
+    let campaign = election.map(|election| tokio::spawn(election.run(released)));
+    work(&client, &arguments.options, claim, &ready, stopped).await;
+    // Only now: nothing is being worked on any more.
+    release.send_replace(true);
+    if let Some(campaign) = campaign {
+        let _ = campaign.await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Turns true with SIGTERM or SIGINT.
+fn stop_on_signal() -> std::io::Result<watch::Receiver<bool>> {
+    let (stop, stopped) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("stopping");
-        let _ = stop.send(true);
+        stop.send_replace(true);
+        stop.closed().await;
     });
-    controller::run(client, arguments.options, ready, stopped).await?;
-    tracing::info!("stopped");
-    Ok(())
+    Ok(stopped)
+}
+
+/// Runs the controllers whenever this process leads, until it is told to stop.
+async fn work(
+    client: &Client,
+    options: &controller::Options,
+    mut claim: Claim,
+    ready: &watch::Sender<bool>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let _ = ready.send(true);
+        tokio::select! {
+            () = claim.held() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let _ = ready.send(false);
+        let mut lost = claim.clone();
+        tokio::select! {
+            () = controller::run(client.clone(), options.clone(), claim.clone(), ready, stopped.clone()) => return,
+            // Dropped in the middle: whoever leads now goes on from what is stored.
+            () = lost.lost() => {}
+            () = drained(stopped.clone()) => {
+                tracing::warn!("not everything came to its end in {} s; the next start goes on", DRAIN.as_secs());
+                return;
+            }
+        }
+    }
+}
+
+async fn drained(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+    tokio::time::sleep(DRAIN).await;
 }
 
 async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {

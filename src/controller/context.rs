@@ -20,12 +20,13 @@ use crate::{
     api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
     connections,
     kafka::{Cluster, ClusterPool, ConnectionConfig, DEFAULT_DEADLINE},
+    runtime::{leader::Claim, pace::Pace},
     search::Landmarks,
 };
 
 use super::{
     fault::{Fault, Side},
-    pace::Pace,
+    lanes::Lanes,
     secrets::NamespaceSecrets,
 };
 
@@ -53,8 +54,11 @@ pub struct Options {
     /// How often a mapping that takes long tells how far it is.
     #[arg(long, env = "APPMIGRATION_PROGRESS", default_value = "5s", value_parser = positive)]
     pub progress: Duration,
-    /// How many objects of a kind are worked on at once.
-    #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16")]
+    /// How long a Kafka client that nobody uses stays open.
+    #[arg(long, env = "APPMIGRATION_KAFKA_IDLE", default_value = "30s", value_parser = positive)]
+    pub kafka_idle: Duration,
+    /// How many mappings are computed at once, at most a quarter of them for one replicator.
+    #[arg(long, env = "APPMIGRATION_CONCURRENCY", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 }
 
@@ -82,6 +86,11 @@ pub struct Context {
     pub replicators: Store<K2KReplicator>,
     /// How long things may take.
     pub options: Options,
+    /// The right to work; asked right before what cannot be taken back.
+    pub claim: Claim,
+    /// How much is done at once.
+    pub lanes: Lanes,
+    stop: watch::Receiver<bool>,
     recorder: Recorder,
     filled: watch::Sender<bool>,
     paces: Mutex<HashMap<String, Pace>>,
@@ -99,6 +108,8 @@ impl Context {
         migrations: Store<AppMigration>,
         replicators: Store<K2KReplicator>,
         options: Options,
+        claim: Claim,
+        stop: watch::Receiver<bool>,
     ) -> Self {
         let reporter =
             Reporter { controller: "appmigration-operator".into(), instance: std::env::var("POD_NAME").ok() };
@@ -108,7 +119,10 @@ impl Context {
             pool: ClusterPool::new(),
             migrations,
             replicators,
+            lanes: Lanes::new(options.concurrency.into()),
             options,
+            claim,
+            stop,
             filled: watch::Sender::new(false),
             paces: Mutex::default(),
             quiet: Mutex::default(),
@@ -167,8 +181,19 @@ impl Context {
         work(quiet.entry(uid.to_owned()).or_default())
     }
 
+    /// The operator is ending: no new step is begun.
+    pub fn stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Waits until the operator is ending.
+    pub async fn stopped(&self) {
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
     /// Forgets objects that are gone.
     pub fn prune(&self) {
+        self.lanes.prune();
         let migrations = self.migrations.state();
         let replicators = self.replicators.state();
         let uids =

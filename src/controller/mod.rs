@@ -7,16 +7,18 @@ mod conformance;
 mod context;
 mod fault;
 mod k2k_replicator;
-mod pace;
+mod lanes;
 mod replicator;
 mod run;
 mod secrets;
 
 use std::time::Duration;
 
+use crate::runtime::leader::NotLeading;
+
 pub use app_migration::{Foreseen, foresee, journal};
 pub use context::{Context, Options};
-pub use run::{RunError, run};
+pub use run::{installed, run};
 
 /// Each call to the API server has this deadline.
 const KUBERNETES_DEADLINE: Duration = Duration::from_secs(15);
@@ -30,6 +32,9 @@ pub enum KubeError {
     /// No answer within the deadline.
     #[error("the API server does not answer")]
     Deadline,
+    /// Another operator leads now.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
 }
 
 impl KubeError {

@@ -16,60 +16,54 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::api::v1alpha1::{AppMigration, K2KReplicator};
+use crate::{
+    api::v1alpha1::{AppMigration, K2KReplicator},
+    runtime::{leader::Claim, pace},
+};
 
 use super::{Context, KubeError, Options, app_migration, k2k_replicator};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
-/// Kafka clients that nobody used for so long are closed.
-const IDLE: Duration = Duration::from_mins(1);
 
-/// Why the operator ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// There is no usable configuration of the API server.
-    #[error("no Kubernetes configuration: {0}")]
-    Config(#[source] Box<dyn std::error::Error + Send + Sync>),
+/// The server ends a watch after so many seconds; one that is silent for longer has been lost.
+const WATCH: u32 = 60;
+
+/// Waits until both kinds can be listed.
+pub async fn installed(client: &Client, namespace: Option<&str>) {
+    can_be_listed(&api::<AppMigration>(client, namespace)).await;
+    can_be_listed(&api::<K2KReplicator>(client, namespace)).await;
 }
 
-/// Runs until `stop` turns true; sets `ready` once the caches are filled.
+/// Runs until `stop` turns true and what is under way has come to its end; sets `ready` once the caches are
+/// filled. How much is done at once is up to [`super::lanes`].
 pub async fn run(
     client: Client,
     options: Options,
-    ready: watch::Sender<bool>,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), RunError> {
+    claim: Claim,
+    ready: &watch::Sender<bool>,
+    stop: watch::Receiver<bool>,
+) {
     let migrations: Api<AppMigration> = api(&client, options.namespace.as_deref());
     let replicators: Api<K2KReplicator> = api(&client, options.namespace.as_deref());
-    tokio::select! {
-        () = async {
-            installed(&migrations).await;
-            installed(&replicators).await;
-        } => {}
-        _ = stop.wait_for(|stop| *stop) => return Ok(()),
-    }
-    let config = controller::Config::default().concurrency(options.concurrency);
     let stopped = || {
         let mut stop = stop.clone();
         async move {
             let _ = stop.wait_for(|stop| *stop).await;
         }
     };
-    let migration = Controller::new(migrations.clone(), watcher::Config::default());
-    let replicator = Controller::new(replicators.clone(), watcher::Config::default());
-    let context = Arc::new(Context::new(client, migration.store(), replicator.store(), options));
+    let watched = watcher::Config::default().timeout(WATCH);
+    let migration = Controller::new(migrations, watched.clone());
+    let replicator = Controller::new(replicators.clone(), watched.clone());
+    let (cached, others) = (migration.store(), replicator.store());
+    let context = Arc::new(Context::new(client, cached, others, options, claim, stop.clone()));
     let (all, known) = (migration.store(), replicator.store());
     let migration = migration
-        .with_config(config.clone())
-        .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| {
-            users(&all, &replicator)
-        })
+        .watches(replicators, watched, move |replicator: K2KReplicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
         .run(app_migration::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let replicator = replicator
-        .with_config(config)
         .graceful_shutdown_on(stopped())
         .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
@@ -87,7 +81,6 @@ pub async fn run(
         () = caches => {}
         () = evict(&context) => {}
     }
-    Ok(())
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -101,7 +94,7 @@ where
 }
 
 /// Waits until the kind can be listed: CRDs may be installed after the operator.
-async fn installed<K>(api: &Api<K>)
+async fn can_be_listed<K>(api: &Api<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
@@ -124,9 +117,10 @@ fn users(
 }
 
 async fn evict(context: &Context) {
+    let idle = context.options.kafka_idle;
     loop {
-        tokio::time::sleep(IDLE / 2).await;
-        context.pool.evict_idle(IDLE);
+        tokio::time::sleep(idle / 2).await;
+        context.pool.evict_idle(idle);
         context.prune();
     }
 }
@@ -137,8 +131,7 @@ async fn evict(context: &Context) {
 fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, context: Arc<Context>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
     let cap = if error.is_stale() { Duration::from_secs(1) } else { context.options.backoff_max };
-    let delay =
-        context.pace(&uid, |pace| pace.back_off(cap, super::pace::jitter(), std::time::Instant::now()));
+    let delay = context.pace(&uid, |pace| pace.back_off(cap, pace::jitter(), std::time::Instant::now()));
     Action::requeue(delay)
 }
 

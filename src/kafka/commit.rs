@@ -1,6 +1,6 @@
 //! The one call that writes: offsets for a group without members. Whoever calls it has journalled first.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     Cluster, CommitOffset, KafkaError, TopicPartition,
@@ -20,7 +20,7 @@ type Results = BTreeMap<TopicPartition, Result<(), KafkaError>>;
 
 impl Cluster {
     /// Commits offsets for a group without members, with leader epoch -1 and the metadata byte for byte.
-    /// The outcome is per partition. `Err` means that nothing is known to be committed:
+    /// Nothing is sent after this cluster's deadline, counted from the call. The outcome is per partition. `Err` means that nothing is known to be committed:
     /// [`KafkaError::GroupActive`] when the group has members; after a timeout or a lost connection the
     /// broker may have committed all the same, so read back before anything else.
     pub async fn commit(&self, group: &str, offsets: &[CommitOffset]) -> Result<Results, KafkaError> {
@@ -33,10 +33,13 @@ impl Cluster {
         }
         let mut any_answer = false;
         let mut broken = None;
+        // One deadline for all requests: the caller may not be allowed to write any later.
+        let until = Instant::now() + self.deadline;
         for request in requests(sendable) {
+            let left = self.with_deadline(until.saturating_duration_since(Instant::now()));
             let answer = match &broken {
                 Some(error) => Err(KafkaError::clone(error)),
-                None => self.commit_request(group, &what, &request).await,
+                None => left.commit_request(group, &what, &request).await,
             };
             match answer {
                 Ok(answer) => {

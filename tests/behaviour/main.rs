@@ -21,6 +21,7 @@ mod happy_path;
 mod harness;
 mod immutability;
 mod large;
+mod leadership;
 mod lifecycle;
 mod metadata_limit;
 mod origins;

@@ -89,6 +89,8 @@ events.events.k8s.io [create patch]
 k2kreplicators.k2k.dev [get list watch]
 k2kreplicators.k2k.dev/status [update]
 secrets [get]"
+# In the operator's own namespace.
+LEASE_RIGHTS="leases.coordination.k8s.io [get create update]"
 # One question each to the authorizer itself. An error is not a "no".
 asks() {
   local answer=$1 account=$2 words
@@ -163,6 +165,7 @@ same "helm's rules are kustomize's" "$(get clusterrole appmigration-operator -o 
 same "helm's Pod is kustomize's" "$(get deployment -n appmigration-system appmigration-operator -o "$SPEC")" \
   "$(get deployment -n "$ID" "$ID-operator" -o "$SPEC")"
 same "helm: the account has exactly its rights" "$EXPECTED_RIGHTS" "$(rights "$ID:appmigration-operator" payments)"
+same "helm: and a Lease beside it" "$LEASE_RIGHTS" "$(rights "$ID:appmigration-operator" "$ID" | grep leases)"
 check "helm upgrade" "$HELM" upgrade "$ID" "$CHART" -n "$ID" --reuse-values --set logLevel=debug
 check "helm uninstall" "$HELM" uninstall "$ID" -n "$ID"
 same "the definitions outlive the release" "$BEFORE" "$(crd_specs)"
@@ -170,7 +173,7 @@ refuses "the ClusterRole does not" NotFound "$KUBECTL" get clusterrole "$ID-oper
 
 check "helm install for one namespace" install "$ONE" "$ID" --set crds.install=false,watchNamespace="$ONE"
 ACCOUNT=$ONE:$ID-operator
-same "one namespace: the account has its rights there" "$EXPECTED_RIGHTS" "$(rights "$ACCOUNT" "$ONE")"
+same "one namespace: the account has its rights there" "$(sort <<<"$EXPECTED_RIGHTS"$'\n'"$LEASE_RIGHTS")" "$(rights "$ACCOUNT" "$ONE")"
 same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
 same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace","'"$ONE"'"]' \
   "$(get deployment -n "$ONE" "$ID-operator" -o 'jsonpath={.spec.template.spec.containers[0].args}')"

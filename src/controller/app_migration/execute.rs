@@ -5,7 +5,7 @@
 //! before it; what the target has is read back before anything is called done. After a crash at any point
 //! the same plan is finished, or computed again where the target shows none of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
@@ -18,7 +18,7 @@ use crate::{
     TopicPartition,
     api::v1alpha1::COMMITTED_ANNOTATION,
     crash_point,
-    kafka::{CommitOffset, KafkaError},
+    kafka::{CommitOffset, DEFAULT_DEADLINE, KafkaError},
     mapping::{
         Plan,
         plan::{ReadBack, TargetPlan},
@@ -41,8 +41,9 @@ use super::{
     step::{Act, Look},
 };
 
-/// Does one thing, and notes what came of it.
+/// Does one thing, and notes what came of it. Only the operator that leads does anything.
 pub async fn act(what: Act, rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(), KubeError> {
+    context.claim.deadline()?;
     match what {
         Act::Latch => {
             let now = Timestamp::now();
@@ -127,7 +128,9 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     // The lock of this write is the last word of the API server: it fails if the object was changed or
     // deleted since it was read, and nothing is committed then.
     report::announce(live, context, rungs).await?;
-    let outcome = commit_offsets(live, &plan, &existing).await;
+    // Kafka knows nothing of the Lease: the call is over before another operator may lead.
+    let until = context.claim.deadline()?;
+    let outcome = commit_offsets(live, &plan, &existing, until).await;
     crash_point!("after-commit", live.object);
     match outcome {
         Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
@@ -150,6 +153,7 @@ async fn commit_offsets(
     live: &Live,
     plan: &Plan,
     existing: &BTreeMap<TopicPartition, crate::kafka::Committed>,
+    until: Option<Instant>,
 ) -> Result<Outcome, Fault> {
     let Some(clusters) = &live.clusters else {
         return Ok(Outcome::default());
@@ -167,7 +171,9 @@ async fn commit_offsets(
     if offsets.is_empty() {
         return Ok(outcome);
     }
-    let results = match clusters.target.commit(&plan.target_group, &offsets).await {
+    let left = until.map_or(DEFAULT_DEADLINE, |until| until.saturating_duration_since(Instant::now()));
+    let target = clusters.target.with_deadline(left.min(DEFAULT_DEADLINE));
+    let results = match target.commit(&plan.target_group, &offsets).await {
         Ok(results) => results,
         Err(KafkaError::GroupActive { reason, .. }) => {
             outcome.active = Some(format!("the target group has members: {reason}"));

@@ -27,7 +27,12 @@ use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectR
 
 use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
 
-use super::{Context, KubeError, pace};
+use crate::runtime::pace;
+
+use super::{
+    Context, KubeError,
+    lanes::{Lane, Work},
+};
 use decide::decide;
 use live::Live;
 use rungs::Rungs;
@@ -59,29 +64,59 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
+    let (lane, work) = lane(&object);
+    let _place = tokio::select! {
+        place = context.lanes.look(&lane, work) => place,
+        () = context.stopped() => return Ok(Action::await_change()),
+    };
+    // It may be another one by now.
+    let Some(object) = context.migrations.get(&ObjectRef::from_obj(&*object)) else {
+        return Ok(Action::await_change());
+    };
+    walk(&object, &context, &uid).await
+}
+
+/// Down the ladder.
+async fn walk(object: &AppMigration, context: &Context, uid: &str) -> Result<Action, KubeError> {
     let started = Instant::now();
-    let mut live = Live::new(Arc::unwrap_or_clone(object));
+    let mut live = Live::new(object.clone());
     for _ in 0..MAX_STEPS {
+        if context.stopping() {
+            return Ok(Action::await_change());
+        }
         match decide(&live.object, &live.seen) {
             Step::Look(Look::Mapping) => {
-                if !observe::mapping(&mut live, &context).await? {
+                if !observe::mapping(&mut live, context).await? {
                     return Ok(Action::requeue(Duration::ZERO));
                 }
             }
-            Step::Look(what) => observe::look(what, &mut live, &context).await?,
-            Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, &context).await?,
-            Step::Rest(rest) => {
-                report::rest(&mut live, &context, &rest.rungs).await?;
-                if let Some(elapsed) = afterwards::elapsed(&live.object) {
-                    return afterwards(&mut live, &context, elapsed).await;
+            Step::Look(Look::Preview) => {
+                if !observe::preview(&mut live, context).await? {
+                    return Ok(Action::requeue(Duration::ZERO));
                 }
-                return Ok(schedule(&rest, &uid, &context, started.elapsed()));
+            }
+            Step::Look(what) => observe::look(what, &mut live, context).await?,
+            Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, context).await?,
+            Step::Rest(rest) => {
+                report::rest(&mut live, context, &rest.rungs).await?;
+                if let Some(elapsed) = afterwards::elapsed(&live.object) {
+                    return afterwards(&mut live, context, elapsed).await;
+                }
+                return Ok(schedule(&rest, uid, context, started.elapsed()));
             }
         }
     }
     tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
     let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
-    Ok(schedule(&rest, &uid, &context, started.elapsed()))
+    Ok(schedule(&rest, uid, context, started.elapsed()))
+}
+
+/// Whose clusters it uses, and whether others may go first.
+fn lane(object: &AppMigration) -> (Lane, Work) {
+    let latched = object.status.as_ref().is_some_and(|s| s.stop_confirmed_at.is_some());
+    let work = if latched || object.spec.stop_confirmed { Work::Migration } else { Work::Preview };
+    let namespace = object.namespace().unwrap_or_default();
+    ((namespace, object.spec.replicator_ref.name.clone()), work)
 }
 
 /// A finished object: its source group is looked at when it is time, and seldom.
@@ -135,6 +170,7 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
             let cap = if error { options.backoff_max } else { options.backoff_max.min(LONGEST_WAIT) };
             let pause = (took * SHARE).min(LONGEST_PAUSE);
             context.pace(uid, |pace| {
+                pace.failed(error);
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
                 pace.due_after(delay, now)
             })
@@ -143,11 +179,11 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
             let first = options.preview_recheck;
             let pause = (took * SHARE).min(LONGEST_PAUSE);
             context.pace(uid, |pace| {
-                let delay = pace.grow(first, LONGEST_PREVIEW.max(first), now).max(pause);
+                let delay = pace.grow(pace::spread(first), LONGEST_PREVIEW.max(first), now).max(pause);
                 pace.due_after(delay, now)
             })
         }
-        Next::Seldom => context.pace(uid, |pace| pace.after(options.stalled_recheck, now)),
+        Next::Seldom => context.pace(uid, |pace| pace.after(pace::spread(options.stalled_recheck), now)),
     };
     Action::requeue(delay)
 }

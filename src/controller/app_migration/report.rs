@@ -16,13 +16,13 @@ use crate::{
         Plan,
         plan::{SourceCertificate, TargetPlan},
     },
+    runtime::pace::Pace,
 };
 
 use super::{
     super::{
         Context, KubeError,
         conditions::{self, Statement, Status},
-        pace::Pace,
         within_deadline,
     },
     journal,

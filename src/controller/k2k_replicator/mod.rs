@@ -9,16 +9,19 @@ use kube::{Api, ResourceExt, api::PostParams, runtime::controller::Action};
 use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
     mapping::Routes,
+    runtime::pace,
 };
 
 use super::{
     Context, KubeError,
     conditions::{self, Statement, Status},
     fault::{Fault, Side},
-    pace,
     replicator::Replicator,
     within_deadline,
 };
+
+/// A replicator that stays ready is checked ever more seldom, up to so many times the first delay.
+const LONGEST_RECHECK: u32 = 5;
 
 /// What was seen of a usable replicator.
 struct Seen {
@@ -37,14 +40,23 @@ pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Res
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
-    let seen = observe(&object, &context).await;
-    report(&object, &context, &seen).await?;
+    let seen = tokio::select! {
+        seen = observe(&object, &context) => seen,
+        () = context.stopped() => return Ok(Action::await_change()),
+    };
+    let changed = report(&object, &context, &seen).await?;
     let options = &context.options;
-    let now = Instant::now();
-    let delay = context.pace(&uid, |pace| match &seen {
-        Ok(_) => pace.after(options.replicator_recheck, now),
-        Err(fault) if fault.reason.is_stalled() => pace.after(options.stalled_recheck, now),
-        Err(_) => pace.back_off(options.backoff_max, pace::jitter(), now),
+    let (now, first) = (Instant::now(), options.replicator_recheck);
+    let delay = context.pace(&uid, |pace| {
+        pace.failed(seen.is_err());
+        if changed {
+            pace.changed();
+        }
+        match &seen {
+            Ok(_) => pace.grow(pace::spread(first), first * LONGEST_RECHECK, now),
+            Err(fault) if fault.reason.is_stalled() => pace.after(pace::spread(options.stalled_recheck), now),
+            Err(_) => pace.back_off(options.backoff_max, pace::jitter(), now),
+        }
     });
     Ok(Action::requeue(delay))
 }
@@ -116,11 +128,12 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
     }
 }
 
+/// Writes what was seen, where it is new: true then.
 async fn report(
     object: &K2KReplicator,
     context: &Context,
     seen: &Result<Seen, Fault>,
-) -> Result<(), KubeError> {
+) -> Result<bool, KubeError> {
     let generation = object.metadata.generation;
     let ready = statement(seen);
     let mut status = object.status.clone().unwrap_or_default();
@@ -130,7 +143,7 @@ async fn report(
     }
     state(&mut status, &ready, generation);
     if object.status.as_ref() == Some(&status) {
-        return Ok(());
+        return Ok(false);
     }
     let mut object = object.clone();
     let before = object.status.replace(status).unwrap_or_default();
@@ -142,7 +155,7 @@ async fn report(
         tracing::info!(replicator = %object.name_any(), namespace = object.namespace(), reason = %ready.reason, message = ready.message, "replicator");
         context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
     }
-    Ok(())
+    Ok(true)
 }
 
 fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {

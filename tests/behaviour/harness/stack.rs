@@ -5,7 +5,8 @@ use std::{
     future::Future,
     process::{Command, Output},
     sync::OnceLock,
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use kube::Client;
@@ -56,6 +57,15 @@ pub fn kube() -> Client {
         block_on(Client::try_default()).expect("the stack's API server")
     });
     client.clone()
+}
+
+/// Waits until `what` has come to be.
+pub fn eventually(deadline: Duration, what: &str, mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < deadline, "waited {} s for {what}", deadline.as_secs());
+        sleep(Duration::from_millis(50));
+    }
 }
 
 /// Runs a program of the stack and gives its output, whatever it was.

@@ -30,8 +30,10 @@ start_operator() {
   fi
   # A killed one may hold its port for a moment after its main thread has gone.
   for _ in {1..100}; do listening "$port" || break; sleep 0.05; done
+  echo "$port" >"$STACK_DIR/$name.port"
+  # As in a Pod: a new process of the same name is the old one's next container, and has its Lease.
   # The operator's own environment comes from the caller, fault injection included.
-  KUBECONFIG=$OPERATOR_KUBECONFIG POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name \
+  KUBECONFIG=$OPERATOR_KUBECONFIG POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name POD_UID=$name \
     spawn "$name" "$APPMIGRATION_BIN" operator --listen "127.0.0.1:$port" "$@"
   [[ -z $wait ]] || wait_ready 60 "$name" operator_answers "$port"
 }
@@ -52,12 +54,15 @@ cmd_operator() {
   case $action in
     stop) stop_servers 30 "$name" ;;
     kill) kill_server "$name" ;;
+    pause) kill -STOP "$(pid_of "$name")" ;;
+    resume) kill -CONT "$(pid_of "$name")" ;;
+    url) echo "http://127.0.0.1:$(cat "$STACK_DIR/$name.port")" ;;
     status)
       if running "$name"; then echo "running $(pid_of "$name")"; else
         echo stopped
         return 1
       fi
       ;;
-    *) die "usage: stack operator start|stop|kill|status [--name NAME]" ;;
+    *) die "usage: stack operator start|stop|kill|pause|resume|url|status [--name NAME]" ;;
   esac
 }

@@ -32,7 +32,7 @@ use super::{
 pub use groups::last_stable;
 pub use journal::{Owner, owner, read as journal};
 pub use offline::{Foreseen, foresee};
-pub use progress::mapping;
+pub use progress::{mapping, preview};
 pub use unmoved::first_records;
 
 /// Looks at one thing and notes what is seen. A Kafka fault is something seen; only a failed call to the API

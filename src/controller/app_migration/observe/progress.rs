@@ -1,6 +1,7 @@
-//! Tells in status how a mapping gets on, where it takes long, and gives it up where its object has changed.
+//! Looks that may take long: given up where their object has changed or the operator is ending. A mapping tells in
+//! status how it gets on.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -16,23 +17,45 @@ use super::{
     look,
 };
 
+/// How soon it is seen that the object has changed.
+const ATTENTION: Duration = Duration::from_millis(250);
+
+/// What would happen. False where it was given up: the object is another one now, such as a confirmed one.
+pub async fn preview(live: &mut Live, context: &Context) -> Result<bool, KubeError> {
+    let before = Live::new(live.object.clone());
+    tokio::select! {
+        looked = look(Look::Preview, live, context) => looked.map(|()| true),
+        () = given_up(&before, context) => Ok(false),
+    }
+}
+
+/// Waits until nobody needs the look any more.
+async fn given_up(live: &Live, context: &Context) {
+    while !has_changed(live, context) {
+        tokio::time::sleep(ATTENTION).await;
+    }
+}
+
 /// Looks, and tells every now and then. False where it was given up: the object is gone, or another one now.
 pub async fn mapping(live: &mut Live, context: &Context) -> Result<bool, KubeError> {
     let mut told = Live::new(live.object.clone());
     let tells = is_first(&told);
     let progress = live.progress.clone();
     {
+        let before = Live::new(live.object.clone());
         let mut looking = pin!(look(Look::Mapping, live, context));
+        let mut given_up = pin!(given_up(&before, context));
+        let mut tick = pin!(tokio::time::sleep(context.options.progress));
         loop {
-            if let Ok(looked) = tokio::time::timeout(context.options.progress, &mut looking).await {
-                looked?;
-                break;
-            }
-            if has_changed(&told, context) {
-                return Ok(false);
-            }
-            if tells {
-                report::mapping(&mut told, context, &progress.to_string()).await?;
+            tokio::select! {
+                looked = &mut looking => break looked?,
+                () = &mut given_up => return Ok(false),
+                () = &mut tick => {
+                    if tells {
+                        report::mapping(&mut told, context, &progress.to_string()).await?;
+                    }
+                    tick.as_mut().reset(tokio::time::Instant::now() + context.options.progress);
+                }
             }
         }
     }
@@ -41,6 +64,9 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<bool, KubeErr
 }
 
 fn has_changed(live: &Live, context: &Context) -> bool {
+    if context.stopping() {
+        return true;
+    }
     let object = &live.object;
     let reference = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
     context.migrations.get(&reference).is_none_or(|now| {

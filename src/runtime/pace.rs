@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-/// First delay of a series.
+/// Longest first delay of a series.
 const FIRST: Duration = Duration::from_secs(1);
+/// No delay of a series is shorter.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How often an object has been looked at without a change, and when it is due.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +15,7 @@ pub struct Pace {
     fingerprint: String,
     tries: u32,
     due: Option<Instant>,
+    failing: bool,
 }
 
 impl Pace {
@@ -45,18 +48,30 @@ impl Pace {
         self.due_after(delay, now)
     }
 
+    /// The last look failed, or it did not: where that has changed the delays begin anew.
+    pub fn failed(&mut self, failing: bool) {
+        if self.failing != failing {
+            (self.failing, self.tries) = (failing, 0);
+        }
+    }
+
     /// What is looked at has changed: the delays begin anew.
     pub fn changed(&mut self) {
         self.tries = 0;
     }
 
-    /// The next look is after a delay that doubles with each one, up to `cap`, and is then spread evenly
-    /// over its upper half (`jitter` in 0..1).
+    /// The next look is at some time before a delay that doubles with each one, up to `cap`: `jitter` in 0..1 says
+    /// when. (Full jitter: what failed at once for all does not come back at once.)
     pub fn back_off(&mut self, cap: Duration, jitter: f64, now: Instant) -> Duration {
         let full = FIRST.saturating_mul(2_u32.saturating_pow(self.tries)).min(cap);
         self.tries = self.tries.saturating_add(1).min(16);
-        self.due_after(full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), now)
+        self.due_after(full.mul_f64(jitter.clamp(0.0, 1.0)).max(SHORTEST.min(cap)), now)
     }
+}
+
+/// `delay`, or up to a tenth more or less: what began at once does not go on at once.
+pub fn spread(delay: Duration) -> Duration {
+    delay.mul_f64(0.9 + jitter() / 5.0)
 }
 
 /// A number in 0..1 that differs from object to object and from time to time.
@@ -81,6 +96,20 @@ mod tests {
         assert!(pace.rest("a", now).is_some());
         assert_eq!(pace.rest("b", now), None);
         assert_eq!(pace.back_off(cap, 1.0, now).as_secs(), 1);
+    }
+
+    #[test]
+    fn jitter_takes_any_part_of_the_delay_and_success_resets_it() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        let cap = Duration::from_secs(30);
+        pace.failed(true);
+        for _ in 0..5 {
+            pace.back_off(cap, 0.5, now);
+        }
+        assert_eq!(pace.back_off(cap, 0.5, now), Duration::from_secs(15));
+        assert_eq!(pace.back_off(cap, 0.0, now), Duration::from_millis(100));
+        pace.failed(false);
+        assert_eq!(pace.back_off(cap, 1.0, now), Duration::from_secs(1));
     }
 
     #[test]

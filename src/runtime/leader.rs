@@ -1,0 +1,410 @@
+//! Who leads: of several operators only the one that holds the Lease works, the others stand by.
+//!
+//! The rules are client-go's. A candidate takes a Lease that is free, or whose record has not changed for as long
+//! as the record says, *by the candidate's own clock*: the times that others wrote are never believed. The leader
+//! renews every eighth of that time and stops working once it has not succeeded for two thirds of it; so between
+//! the end of one leader's work and the begin of another's there is a third of it. Every write carries the
+//! resource version that was read: of two that take the Lease at once one fails.
+//!
+//! A lease cannot fence a Kafka call that is on its way. Hence [`Claim::deadline`]: asked right before each step
+//! that cannot be taken back, it says until when that step must be over.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client, Config,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::sync::watch;
+
+use super::pace;
+
+/// No record is believed to hold for longer than this after it was last seen to change.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// The Lease, and who asks for it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// Who asks. No two processes that live at the same time have the same.
+    pub identity: String,
+    /// For how long the Lease is kept for a leader that has gone silent, whole seconds.
+    pub duration: Duration,
+}
+
+impl Settings {
+    /// A leader that has not renewed for so long stops working.
+    fn renew_deadline(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// Between two renewals of the leader, or two looks of a candidate.
+    fn retry(&self) -> Duration {
+        self.duration / 8
+    }
+
+    /// One call to the API server: several fit into the renew deadline.
+    fn call(&self) -> Duration {
+        self.duration / 4
+    }
+}
+
+/// How things stand for this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not known who leads: the reason.
+    Unknown(String),
+    /// Another one leads, or nobody does for the moment.
+    StandBy {
+        /// The holder's identity.
+        leader: String,
+    },
+    /// This process leads.
+    Leading {
+        /// When the last renewal that succeeded was sent.
+        renewed: Instant,
+    },
+}
+
+/// This process does not lead, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this operator does not lead any more; whichever does goes on from here")]
+pub struct NotLeading;
+
+/// The right to work, with an end of its own: it runs out by itself where it is not renewed in time.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    standing: watch::Receiver<Standing>,
+    /// None: there is no election, the claim always holds.
+    times: Option<Times>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    renew_deadline: Duration,
+    /// Somebody else may lead so long after a renewal was sent, at the earliest.
+    duration: Duration,
+}
+
+impl Claim {
+    /// A claim that never ends, for an operator that is known to be the only one.
+    pub fn without_election() -> Self {
+        let (_, standing) = watch::channel(Standing::Leading { renewed: Instant::now() });
+        Self { standing, times: None }
+    }
+
+    /// Right before a step that cannot be taken back: until when it must be over, none for whenever. Nobody else
+    /// begins to lead before that.
+    pub fn deadline(&self) -> Result<Option<Instant>, NotLeading> {
+        let Some(times) = self.times else { return Ok(None) };
+        match *self.standing.borrow() {
+            Standing::Leading { renewed } if renewed.elapsed() < times.renew_deadline => {
+                // A tenth is left for clocks that do not run alike.
+                Ok(Some(renewed + times.duration.mul_f64(0.9)))
+            }
+            _ => Err(NotLeading),
+        }
+    }
+
+    /// Whether this process leads now.
+    pub fn holds(&self) -> bool {
+        self.deadline().is_ok()
+    }
+
+    /// Waits until this process leads.
+    pub async fn held(&mut self) {
+        if self.times.is_some() {
+            let leading = |standing: &Standing| matches!(standing, Standing::Leading { .. });
+            if self.standing.wait_for(leading).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until it does not lead any more.
+    pub async fn lost(&mut self) {
+        let Some(times) = self.times else { return std::future::pending().await };
+        loop {
+            let Standing::Leading { renewed } = *self.standing.borrow_and_update() else { return };
+            // The end comes also where the election itself is stuck.
+            let end = tokio::time::Instant::from_std(renewed + times.renew_deadline);
+            tokio::select! {
+                changed = self.standing.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(end) => return,
+            }
+        }
+    }
+}
+
+/// Takes part in the election until it is told to stop.
+pub struct Election {
+    api: Api<Lease>,
+    settings: Settings,
+    standing: watch::Sender<Standing>,
+}
+
+/// A Lease that this process holds.
+struct Held {
+    lease: Lease,
+    /// When the write that got it was sent.
+    sent: Instant,
+}
+
+/// A record of somebody else's, and since when it has been the same.
+struct Observed {
+    spec: LeaseSpec,
+    since: Instant,
+}
+
+impl Election {
+    /// A candidate with a client of its own: no retries, and every call has its deadline.
+    pub fn new(config: &Config, settings: Settings) -> kube::Result<Self> {
+        let mut config = config.clone();
+        config.default_retry = false;
+        config.connect_timeout = Some(settings.call());
+        config.read_timeout = Some(settings.duration);
+        let api = Api::namespaced(Client::try_from(config)?, &settings.namespace);
+        let (standing, _) = watch::channel(Standing::Unknown("the Lease has not been read yet".to_owned()));
+        Ok(Self { api, settings, standing })
+    }
+
+    /// How things stand, now and later.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// The right to work, as it is now and later.
+    pub fn claim(&self) -> Claim {
+        let Settings { duration, .. } = self.settings;
+        let times = Times { renew_deadline: self.settings.renew_deadline(), duration };
+        Claim { standing: self.standing.subscribe(), times: Some(times) }
+    }
+
+    /// Stands by, leads, stands by again. At the end the Lease is given back, so that another one need not wait.
+    /// To be stopped only when nothing is being worked on any more.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.campaign() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        let led = matches!(*self.standing.borrow(), Standing::Leading { .. });
+        self.standing.send_replace(Standing::Unknown("the operator is ending".to_owned()));
+        if led && let Err(error) = self.within_call(self.release()).await {
+            tracing::warn!(lease = %self.settings, %error, "the Lease could not be given back; it runs out by itself");
+        }
+    }
+
+    async fn campaign(&self) {
+        loop {
+            let held = self.stand_by().await;
+            tracing::info!(lease = %self.settings, identity = self.settings.identity, "leading");
+            self.standing.send_replace(Standing::Leading { renewed: held.sent });
+            let why = self.lead(held).await;
+            tracing::warn!(lease = %self.settings, why, "leading no more");
+            self.standing.send_replace(Standing::Unknown(why));
+        }
+    }
+
+    /// Waits until the Lease is had.
+    async fn stand_by(&self) -> Held {
+        let mut observed = None;
+        loop {
+            match self.within_call(self.take(&mut observed)).await {
+                Ok(Ok(held)) => return held,
+                Ok(Err(leader)) => self.tell(Standing::StandBy { leader }),
+                Err(error) => {
+                    let text = format!("the Lease {} cannot be had: {error}", self.settings);
+                    self.tell(Standing::Unknown(text));
+                }
+            }
+            tokio::time::sleep(self.settings.retry().mul_f64(1.0 + pace::jitter() / 5.0)).await;
+        }
+    }
+
+    /// Notes how things stand, and says so where that is new.
+    fn tell(&self, standing: Standing) {
+        self.standing.send_if_modified(|now| {
+            let new = *now != standing;
+            if new {
+                match &standing {
+                    Standing::StandBy { leader } => {
+                        tracing::info!(lease = %self.settings, leader, "standing by");
+                    }
+                    Standing::Unknown(why) => tracing::warn!(why, "standing by"),
+                    Standing::Leading { .. } => {}
+                }
+                *now = standing;
+            }
+            new
+        });
+    }
+
+    /// One try to take the Lease; else who holds it.
+    async fn take(&self, observed: &mut Option<Observed>) -> kube::Result<Result<Held, String>> {
+        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
+            let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(self.record(None)) };
+            let sent = Instant::now();
+            let created = self.api.create(&PostParams::default(), &lease).await;
+            return Ok(unless_taken(created)?.map(|lease| Held { lease, sent }).ok_or_else(String::new));
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        if !holder.is_empty() && holder != self.settings.identity && !self.has_run_out(&spec, observed) {
+            return Ok(Err(holder));
+        }
+        lease.spec = Some(self.record(Some(&spec)));
+        let sent = Instant::now();
+        let replaced = self.api.replace(&self.settings.name, &PostParams::default(), &lease).await;
+        Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent }).ok_or(holder))
+    }
+
+    /// Whether a record has been the same for longer than it holds.
+    fn has_run_out(&self, spec: &LeaseSpec, observed: &mut Option<Observed>) -> bool {
+        match observed {
+            Some(seen) if seen.spec == *spec => {
+                let seconds = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or(0);
+                let holds = Duration::from_secs(seconds).clamp(self.settings.duration, LONGEST);
+                seen.since.elapsed() >= holds
+            }
+            _ => {
+                *observed = Some(Observed { spec: spec.clone(), since: Instant::now() });
+                false
+            }
+        }
+    }
+
+    /// Renews until that is in vain, and says why.
+    async fn lead(&self, held: Held) -> String {
+        let Held { mut lease, sent: mut renewed } = held;
+        let mut trouble = String::new();
+        loop {
+            let end = renewed + self.settings.renew_deadline();
+            let next = (Instant::now() + self.settings.retry()).min(end);
+            tokio::time::sleep_until(next.into()).await;
+            if Instant::now() >= end {
+                let seconds = self.settings.renew_deadline().as_secs_f64();
+                return format!("the Lease could not be renewed for {seconds} s: {trouble}");
+            }
+            let sent = Instant::now();
+            match self.within_call(self.renew(&lease)).await {
+                Ok(Ok(new)) => {
+                    (lease, renewed) = (new, sent);
+                    self.standing.send_replace(Standing::Leading { renewed });
+                }
+                Ok(Err(holder)) => return format!("the Lease was taken by {holder}"),
+                Err(error) => trouble = error.to_string(),
+            }
+        }
+    }
+
+    /// The Lease with a new time, or who has taken it. One that was deleted is made again; one that somebody else
+    /// has only touched is read again.
+    async fn renew(&self, lease: &Lease) -> kube::Result<Result<Lease, String>> {
+        let name = &self.settings.name;
+        let mut lease = lease.clone();
+        lease.spec = Some(self.record(lease.spec.as_ref()));
+        match self.api.replace(name, &PostParams::default(), &lease).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            other => return other.map(Ok),
+        }
+        let found = self.api.get_opt(name).await?;
+        let renewed = match found {
+            None => {
+                let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+                lease.metadata = metadata;
+                self.api.create(&PostParams::default(), &lease).await
+            }
+            Some(mut found) => {
+                let spec = found.spec.take().unwrap_or_default();
+                if spec.holder_identity.as_ref() != Some(&self.settings.identity) {
+                    return Ok(Err(spec.holder_identity.filter(|h| !h.is_empty()).unwrap_or_else(nobody)));
+                }
+                found.spec = Some(self.record(Some(&spec)));
+                self.api.replace(name, &PostParams::default(), &found).await
+            }
+        };
+        Ok(unless_taken(renewed)?.ok_or_else(|| "another one at the same moment".to_owned()))
+    }
+
+    /// Gives the Lease back.
+    async fn release(&self) -> kube::Result<()> {
+        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else { return Ok(()) };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_ref() != Some(&self.settings.identity) {
+            return Ok(());
+        }
+        spec.holder_identity = None;
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        self.api.replace(&self.settings.name, &PostParams::default(), &lease).await?;
+        tracing::info!(lease = %self.settings, "the Lease is given back");
+        Ok(())
+    }
+
+    /// The record of this process as the holder, after `before`.
+    fn record(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = Some(MicroTime(Timestamp::now()));
+        let mine = before.and_then(|b| b.holder_identity.as_ref()) == Some(&self.settings.identity);
+        let transitions = before.and_then(|b| b.lease_transitions);
+        LeaseSpec {
+            holder_identity: Some(self.settings.identity.clone()),
+            lease_duration_seconds: Some(i32::try_from(self.settings.duration.as_secs()).unwrap_or(i32::MAX)),
+            acquire_time: before
+                .filter(|_| mine)
+                .and_then(|b| b.acquire_time.clone())
+                .or_else(|| now.clone()),
+            renew_time: now,
+            lease_transitions: Some(match transitions {
+                Some(n) if !mine => n.saturating_add(1),
+                n => n.unwrap_or(0),
+            }),
+            ..LeaseSpec::default()
+        }
+    }
+
+    async fn within_call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
+        match tokio::time::timeout(self.settings.call(), call).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Trouble::Deadline),
+        }
+    }
+}
+
+/// Why the Lease could be neither read nor written.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Call(#[from] kube::Error),
+    #[error("the API server does not answer")]
+    Deadline,
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// None where somebody else was faster.
+fn unless_taken(written: kube::Result<Lease>) -> kube::Result<Option<Lease>> {
+    match written {
+        Ok(lease) => Ok(Some(lease)),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn nobody() -> String {
+    "nobody: somebody has emptied it".to_owned()
+}

@@ -1,0 +1,292 @@
+//! Of several operators one works: whatever becomes of the Lease, of the leader and of the API server.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ObjectMeta, PostParams},
+};
+
+use crate::harness::{
+    Case, Migration, Operator, Reason, Topic, operator,
+    stack::{DEADLINE, block_on, eventually, kube, stack},
+};
+
+const LEASE: &str = "appmigration-operator";
+/// So short that tests need not wait long; the ratios are those of a longer one.
+const SHORT: [(&str, &str); 1] = [("APPMIGRATION_LEASE_DURATION", "4s")];
+
+fn leases() -> Api<Lease> {
+    Api::namespaced(kube(), "appmigration-system")
+}
+
+fn spec() -> LeaseSpec {
+    block_on(leases().get_opt(LEASE)).unwrap().and_then(|lease| lease.spec).unwrap_or_default()
+}
+
+fn holder() -> String {
+    spec().holder_identity.unwrap_or_default()
+}
+
+fn led_by(operator: &Operator) -> bool {
+    holder().starts_with(&format!("{}_", operator.name))
+}
+
+fn no_lease() {
+    let _ = block_on(leases().delete(LEASE, &DeleteParams::default()));
+}
+
+/// Somebody writes another record into the Lease, as a broken tool would.
+fn write(edit: impl Fn(&mut LeaseSpec)) {
+    eventually(DEADLINE, "a write to the Lease", || {
+        let mut lease = block_on(leases().get(LEASE)).unwrap();
+        edit(lease.spec.get_or_insert_default());
+        block_on(leases().replace(LEASE, &PostParams::default(), &lease)).is_ok()
+    });
+}
+
+/// Operators on a case of their own; the shared one is gone meanwhile.
+struct Bench {
+    case: Case,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let case = Case::alone(name);
+        operator::stay_away();
+        no_lease();
+        Self { case }
+    }
+
+    /// 0: 0..10, c = 4; the target as far as `replicated`.
+    fn topic(&self, replicated: i64) -> Topic<'_> {
+        let orders = self.case.topic("orders", 1);
+        orders.fill(0, 10).copy(0, 0..replicated);
+        self.case.committed(&orders, &[(0, 4)]);
+        orders
+    }
+
+    fn migrate(&self) -> Migration<'_> {
+        self.case.replicator(|_| {});
+        self.case.migrate(|_| {})
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        no_lease();
+    }
+}
+
+/// Asks all of them all the time who leads: never two at once.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<(usize, Vec<String>)>>,
+}
+
+impl Watch {
+    fn new(operators: &[&Operator]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, names) =
+            (Arc::clone(&stop), operators.iter().map(|o| o.name.clone()).collect::<Vec<_>>());
+        let thread = thread::spawn(move || {
+            let operators: Vec<Operator> = names.into_iter().map(|name| Operator { name }).collect();
+            let (mut looks, mut twice) = (0, Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let leads = |o: &&Operator| o.probe("/metrics").1.contains("appmigration_leader 1");
+                let leaders: Vec<&str> = operators.iter().filter(leads).map(|o| o.name.as_str()).collect();
+                if leaders.len() > 1 {
+                    twice.push(leaders.join(" and "));
+                }
+                looks += 1;
+            }
+            operators.into_iter().for_each(std::mem::forget);
+            (looks, twice)
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (looks, twice) = self.thread.take().unwrap().join().unwrap();
+        assert!(looks > 3, "{looks} looks");
+        assert!(twice.is_empty(), "two led at once: {twice:?}");
+    }
+}
+
+#[test]
+fn of_two_operators_one_works_and_the_other_is_ready() {
+    let bench = Bench::new("two");
+    bench.topic(10);
+    let a = Operator::start("lead-a", &SHORT);
+    a.says("leading", 1, DEADLINE);
+    let b = Operator::start("lead-b", &SHORT);
+    b.says("standing by", 1, DEADLINE);
+    let (code, text) = b.probe("/readyz");
+    assert_eq!(code, "200", "{text}");
+    bench.migrate().completes_exactly();
+    assert!(a.log().contains("Completed"), "{}", a.log());
+    assert!(!b.log().contains(&bench.case.namespace), "the one that stands by has worked:\n{}", b.log());
+}
+
+#[test]
+fn the_lease_of_one_that_ends_is_free_at_once() {
+    let bench = Bench::new("handover");
+    bench.topic(10);
+    // Nobody waits for a lease of ten minutes here.
+    let long = [("APPMIGRATION_LEASE_DURATION", "600s")];
+    let a = Operator::start("lead-a", &long);
+    a.says("leading", 1, DEADLINE);
+    a.stop();
+    assert!(a.log().contains("the Lease is given back"), "{}", a.log());
+    assert_eq!(holder(), "");
+    let b = Operator::start("lead-b", &long);
+    b.says("leading", 1, DEADLINE);
+    bench.migrate().completes_exactly();
+    // The next process of the same Pod has the Lease of the one that was killed.
+    b.kill();
+    b.launch(&long);
+    b.says("leading", 2, DEADLINE);
+}
+
+#[test]
+fn a_killed_leader_is_replaced() {
+    let bench = Bench::new("killed");
+    let orders = bench.topic(3);
+    let a = Operator::start("lead-a", &SHORT);
+    a.says("leading", 1, DEADLINE);
+    let b = Operator::start("lead-b", &SHORT);
+    let app = bench.migrate();
+    app.waits(Reason::ReplicationBehind, &[]);
+    a.kill();
+    b.says("leading", 1, DEADLINE);
+    orders.copy(0, 3..10);
+    app.completes_exactly();
+}
+
+/// Frozen and thawed again and again, with three of them: never two lead, and every migration ends as planned.
+#[test]
+fn a_frozen_leader_does_nothing_more_when_it_is_thawed() {
+    let bench = Bench::new("frozen");
+    let orders = bench.topic(3);
+    let operators = ["lead-a", "lead-b", "lead-c"].map(|name| Operator::start(name, &SHORT));
+    eventually(DEADLINE, "a leader", || operators.iter().any(led_by));
+    let app = bench.migrate();
+    app.waits(Reason::ReplicationBehind, &[]);
+    for round in 0..2 {
+        let frozen = operators.iter().find(|o| led_by(o)).unwrap();
+        frozen.pause();
+        eventually(DEADLINE, "another leader", || {
+            operators.iter().any(|o| o.name != frozen.name && led_by(o))
+        });
+        if round == 1 {
+            orders.copy(0, 3..10);
+            app.completes_exactly();
+        }
+        let watch = Watch::new(&operators.iter().collect::<Vec<_>>());
+        let before = frozen.log().matches("leading no more").count();
+        frozen.resume();
+        frozen.says("leading no more", before + 1, DEADLINE);
+        frozen.says("standing by", 1, DEADLINE);
+        watch.end();
+    }
+    assert_eq!(app.target_offset(&orders.name, 0), Some(4));
+}
+
+#[test]
+fn a_stolen_lease_is_let_go_and_taken_again_when_the_thief_is_silent() {
+    let bench = Bench::new("stolen");
+    bench.topic(10);
+    let a = Operator::start("lead-a", &SHORT);
+    a.says("leading", 1, DEADLINE);
+    write(|spec| spec.holder_identity = Some("thief".into()));
+    a.says("the Lease was taken by thief", 1, DEADLINE);
+    assert_eq!(holder(), "thief");
+    a.says("leading no more", 1, DEADLINE);
+    eventually(DEADLINE, "the Lease to be taken back", || led_by(&a));
+    bench.migrate().completes_exactly();
+    // Deleted, emptied, or only touched: it goes on.
+    let transitions = spec().lease_transitions;
+    no_lease();
+    eventually(DEADLINE, "a new Lease", || led_by(&a));
+    assert!(spec().lease_transitions >= transitions);
+    write(|spec| *spec = LeaseSpec::default());
+    eventually(DEADLINE, "the Lease to be filled", || led_by(&a));
+}
+
+/// Times in the record are other people's clocks: what counts is how long it has been seen unchanged.
+#[test]
+fn stale_clocks_neither_give_nor_keep_the_lease() {
+    let bench = Bench::new("clocks");
+    bench.topic(10);
+    for (n, time) in ["1999-01-01T00:00:00Z", "2999-01-01T00:00:00Z"].into_iter().enumerate() {
+        no_lease();
+        let ghost = LeaseSpec {
+            holder_identity: Some("ghost".into()),
+            lease_duration_seconds: Some(8),
+            renew_time: Some(MicroTime(time.parse().unwrap())),
+            ..LeaseSpec::default()
+        };
+        let metadata = ObjectMeta { name: Some(LEASE.into()), ..ObjectMeta::default() };
+        let lease = Lease { metadata, spec: Some(ghost.clone()) };
+        block_on(leases().create(&PostParams::default(), &lease)).unwrap();
+        let operator = Operator::start(&format!("clock-{n}"), &SHORT);
+        operator.says("standing by", 1, DEADLINE);
+        // A ghost that still renews keeps it: for longer than its own term here.
+        for beat in 0..5 {
+            thread::sleep(Duration::from_secs(2));
+            assert_eq!(holder(), "ghost", "taken from one that renews, at {beat}");
+            write(|spec| {
+                spec.renew_time =
+                    Some(MicroTime(time.parse::<jiff::Timestamp>().unwrap() + Duration::from_secs(beat)))
+            });
+        }
+        operator.says("leading", 1, DEADLINE);
+        assert!(led_by(&operator));
+    }
+    no_lease();
+    let _operator = Operator::start("clock-2", &SHORT);
+    bench.migrate().completes_exactly();
+}
+
+/// The API server is silent: the leader stops by itself, in time, and goes on when it is back.
+#[test]
+fn a_leader_that_cannot_renew_stops_by_itself() {
+    let bench = Bench::new("silent");
+    bench.topic(10);
+    let a = Operator::start("lead-a", &SHORT);
+    a.says("leading", 1, DEADLINE);
+    let frozen = Frozen::new();
+    a.says("the Lease could not be renewed", 1, DEADLINE);
+    assert!(!a.probe("/metrics").1.contains("appmigration_leader 1"));
+    drop(frozen);
+    a.says("leading", 2, DEADLINE);
+    bench.migrate().completes_exactly();
+}
+
+/// An API server that is stopped in the middle of everything; dropped, it goes on.
+struct Frozen;
+
+impl Frozen {
+    fn new() -> Self {
+        stack(&["kube", "pause", "apiserver"]).unwrap();
+        Self
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        stack(&["kube", "resume", "apiserver"]).unwrap();
+    }
+}
