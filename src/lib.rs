@@ -10,6 +10,7 @@
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
+//! - [`runtime`]: what lets it be run: health, probes, metrics.
 //! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;
@@ -23,6 +24,7 @@ pub mod mapping;
 pub mod operator;
 pub mod plan;
 pub mod replicator;
+pub mod runtime;
 pub mod search;
 pub mod secrets;
 pub mod secrets_files;

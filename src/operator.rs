@@ -1,16 +1,20 @@
 //! `appmigration operator`: telemetry is up; connects to the API server, serves probes, runs the controllers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
 use kube::{Client, Config};
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use crate::controller;
+use crate::{
+    controller,
+    runtime::{Health, http},
+};
 
 /// A connection to the API server must be made within this time.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,7 +24,7 @@ const READ: Duration = Duration::from_secs(330);
 /// Arguments of `appmigration operator`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where to serve `/livez` and `/readyz`.
+    /// Where to serve `/livez`, `/readyz` and `/metrics`.
     #[arg(long, env = "APPMIGRATION_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -37,34 +41,19 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
     let client = Client::try_from(config)?;
-    let (ready, is_ready) = watch::channel(false);
+    let health = Health::default();
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind(arguments.listen)
-        .await
         .map_err(|error| format!("cannot listen on {}: {error} (--listen)", arguments.listen))?;
     tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
-    let probes = Router::new()
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(readyz))
-        .with_state(is_ready);
-    tokio::spawn(async move {
-        let _ = axum::serve(listener, probes).await;
-    });
+    http::serve(listener, health.clone())?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("stopping");
         let _ = stop.send(true);
     });
-    controller::run(client, arguments.options, ready, stopped).await?;
+    controller::run(client, arguments.options, health, stopped).await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
-    if *ready.borrow() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet, or the CRDs are not installed")
-    }
 }

@@ -16,12 +16,17 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::api::v1alpha1::{AppMigration, K2KReplicator};
+use crate::{
+    api::v1alpha1::{AppMigration, K2KReplicator},
+    runtime::{Health, Heartbeat, Readiness},
+};
 
 use super::{Context, KubeError, Options, app_migration, k2k_replicator};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
+/// A controller that is not polled for so long is wedged: the process is to be restarted.
+const SILENT: Duration = Duration::from_secs(30);
 /// Kafka clients that nobody used for so long are closed.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -33,22 +38,23 @@ pub enum RunError {
     Config(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Runs until `stop` turns true; sets `ready` once the caches are filled.
+/// Runs until `stop` turns true; `health` says how far it is, and whether the controllers are alive.
 pub async fn run(
     client: Client,
     options: Options,
-    ready: watch::Sender<bool>,
+    health: Health,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let migrations: Api<AppMigration> = api(&client, options.namespace.as_deref());
     let replicators: Api<K2KReplicator> = api(&client, options.namespace.as_deref());
     tokio::select! {
         () = async {
-            installed(&migrations).await;
-            installed(&replicators).await;
+            installed(&migrations, &health).await;
+            installed(&replicators, &health).await;
         } => {}
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
+    health.not_ready("caches are being filled");
     let config = controller::Config::default().concurrency(options.concurrency);
     let stopped = || {
         let mut stop = stop.clone();
@@ -78,12 +84,17 @@ pub async fn run(
         if filled.0.is_ok() && filled.1.is_ok() {
             context.set_filled();
             tracing::info!("ready");
-            let _ = ready.send(true);
+            health.set(Readiness::Ready);
         }
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = async { tokio::join!(migration, replicator) } => {}
+        _ = async {
+            tokio::join!(
+                alive(migration, health.register("the AppMigration controller", SILENT)),
+                alive(replicator, health.register("the K2KReplicator controller", SILENT)),
+            )
+        } => {}
         () = caches => {}
         () = evict(&context) => {}
     }
@@ -100,13 +111,29 @@ where
     }
 }
 
+/// Runs a controller and beats in the same task: whatever keeps it from being polled is noticed. A reconcile
+/// that waits does not: reconciles are tasks of their own.
+async fn alive(controller: impl Future<Output = ()>, heartbeat: Heartbeat) {
+    tokio::select! {
+        () = controller => {}
+        () = heartbeat.keep() => {}
+    }
+}
+
 /// Waits until the kind can be listed: CRDs may be installed after the operator.
-async fn installed<K>(api: &Api<K>)
+async fn installed<K>(api: &Api<K>, health: &Health)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
-        tracing::warn!(kind = %K::kind(&()), %error, "the kind cannot be listed yet; is its CRD installed?");
+        let crd = format!("{}.{}", K::plural(&()), K::group(&()));
+        if error.is_stale() {
+            tracing::warn!(crd, "the CRD is not installed; waiting for it");
+            health.not_ready(format!("the CRD {crd} is not installed"));
+        } else {
+            tracing::warn!(crd, %error, "the kind cannot be listed yet; trying again");
+            health.not_ready(format!("{crd} cannot be listed: {error}"));
+        }
         tokio::time::sleep(CRD_POLL).await;
     }
 }
