@@ -9,8 +9,8 @@
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`plan`]: plans for people, on the command line.
-//! - [`runtime`]: leader election, back-off.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
+//! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
 //! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;

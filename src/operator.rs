@@ -1,18 +1,22 @@
 //! `appmigration operator`: telemetry is up; connects to the API server, serves probes, runs the controllers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
 use kube::{Client, Config};
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
 use crate::{
     controller,
-    runtime::leader::{Claim, Election},
+    runtime::{
+        Health, Readiness, http,
+        leader::{Claim, Election, Standing},
+    },
 };
 
 mod election;
@@ -28,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Arguments of `appmigration operator`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where to serve `/livez` and `/readyz`.
+    /// Where to serve `/livez`, `/readyz` and `/metrics`.
     #[arg(long, env = "APPMIGRATION_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -51,28 +55,21 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
     let client = Client::try_from(config.clone())?;
-    let (ready, is_ready) = watch::channel(false);
+    let health = Health::default();
     let listener = TcpListener::bind(arguments.listen)
-        .await
         .map_err(|error| format!("cannot listen on {}: {error} (--listen)", arguments.listen))?;
     tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "starting");
-    let probes = Router::new()
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(readyz))
-        .with_state(is_ready);
-    tokio::spawn(async move {
-        let _ = axum::serve(listener, probes).await;
-    });
+    http::serve(listener, health.clone())?;
     let mut stopped = stop_on_signal()?;
     tokio::select! {
-        () = controller::installed(&client, arguments.options.namespace.as_deref()) => {}
+        () = controller::installed(&client, arguments.options.namespace.as_deref(), &health) => {}
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
     }
     let election = arguments.election.join(&config, arguments.options.namespace.as_deref())?;
     let claim = election.as_ref().map_or_else(Claim::without_election, Election::claim);
     let (release, released) = watch::channel(false);
     let campaign = election.map(|election| tokio::spawn(election.run(released)));
-    work(&client, &arguments.options, claim, &ready, stopped).await;
+    work(&client, &arguments.options, claim, &health, stopped).await;
     // Only now: nothing is being worked on any more.
     release.send_replace(true);
     if let Some(campaign) = campaign {
@@ -100,19 +97,19 @@ async fn work(
     client: &Client,
     options: &controller::Options,
     mut claim: Claim,
-    ready: &watch::Sender<bool>,
+    health: &Health,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
-        let _ = ready.send(true);
+        let standing = claim.standing();
         tokio::select! {
             () = claim.held() => {}
+            () = stand_by(standing, health) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
         }
-        let _ = ready.send(false);
         let mut lost = claim.clone();
         tokio::select! {
-            () = controller::run(client.clone(), options.clone(), claim.clone(), ready, stopped.clone()) => return,
+            () = controller::run(client.clone(), options.clone(), claim.clone(), health, stopped.clone()) => return,
             // Dropped in the middle: whoever leads now goes on from what is stored.
             () = lost.lost() => {}
             () = drained(stopped.clone()) => {
@@ -123,15 +120,21 @@ async fn work(
     }
 }
 
+/// Says how things stand while another one leads.
+async fn stand_by(mut standing: watch::Receiver<Standing>, health: &Health) {
+    loop {
+        match &*standing.borrow_and_update() {
+            Standing::Unknown(why) => health.not_ready(why.clone()),
+            Standing::StandBy { .. } => health.set(Readiness::StandBy),
+            Standing::Leading { .. } => {}
+        }
+        if standing.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 async fn drained(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
     tokio::time::sleep(DRAIN).await;
-}
-
-async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
-    if *ready.borrow() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "caches are not filled yet, or the CRDs are not installed")
-    }
 }

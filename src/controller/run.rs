@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     api::v1alpha1::{AppMigration, K2KReplicator},
-    runtime::{leader::Claim, pace},
+    runtime::{Health, Heartbeat, Readiness, leader::Claim, pace},
 };
 
 use super::{Context, KubeError, Options, app_migration, k2k_replicator};
@@ -26,24 +26,27 @@ use super::{Context, KubeError, Options, app_migration, k2k_replicator};
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
 
+/// A controller that is not polled for so long is wedged: the process is to be restarted.
+const SILENT: Duration = Duration::from_secs(30);
 /// The server ends a watch after so many seconds; one that is silent for longer has been lost.
 const WATCH: u32 = 60;
 
 /// Waits until both kinds can be listed.
-pub async fn installed(client: &Client, namespace: Option<&str>) {
-    can_be_listed(&api::<AppMigration>(client, namespace)).await;
-    can_be_listed(&api::<K2KReplicator>(client, namespace)).await;
+pub async fn installed(client: &Client, namespace: Option<&str>, health: &Health) {
+    can_be_listed(&api::<AppMigration>(client, namespace), health).await;
+    can_be_listed(&api::<K2KReplicator>(client, namespace), health).await;
 }
 
-/// Runs until `stop` turns true and what is under way has come to its end; sets `ready` once the caches are
-/// filled. How much is done at once is up to [`super::lanes`].
+/// Runs until `stop` turns true and what is under way has come to its end; `health` says how far it is, and
+/// whether the controllers are alive. How much is done at once is up to [`super::lanes`].
 pub async fn run(
     client: Client,
     options: Options,
     claim: Claim,
-    ready: &watch::Sender<bool>,
+    health: &Health,
     stop: watch::Receiver<bool>,
 ) {
+    health.not_ready("caches are being filled");
     let migrations: Api<AppMigration> = api(&client, options.namespace.as_deref());
     let replicators: Api<K2KReplicator> = api(&client, options.namespace.as_deref());
     let stopped = || {
@@ -72,12 +75,17 @@ pub async fn run(
         if filled.0.is_ok() && filled.1.is_ok() {
             context.set_filled();
             tracing::info!("ready");
-            let _ = ready.send(true);
+            health.set(Readiness::Ready);
         }
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = async { tokio::join!(migration, replicator) } => {}
+        _ = async {
+            tokio::join!(
+                alive(migration, health.register("the AppMigration controller", SILENT)),
+                alive(replicator, health.register("the K2KReplicator controller", SILENT)),
+            )
+        } => {}
         () = caches => {}
         () = evict(&context) => {}
     }
@@ -93,13 +101,29 @@ where
     }
 }
 
+/// Runs a controller and beats in the same task: whatever keeps it from being polled is noticed. A reconcile
+/// that waits does not: reconciles are tasks of their own.
+async fn alive(controller: impl Future<Output = ()>, heartbeat: Heartbeat) {
+    tokio::select! {
+        () = controller => {}
+        () = heartbeat.keep() => {}
+    }
+}
+
 /// Waits until the kind can be listed: CRDs may be installed after the operator.
-async fn can_be_listed<K>(api: &Api<K>)
+async fn can_be_listed<K>(api: &Api<K>, health: &Health)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
-        tracing::warn!(kind = %K::kind(&()), %error, "the kind cannot be listed yet; is its CRD installed?");
+        let crd = format!("{}.{}", K::plural(&()), K::group(&()));
+        if error.is_stale() {
+            tracing::warn!(crd, "the CRD is not installed; waiting for it");
+            health.not_ready(format!("the CRD {crd} is not installed"));
+        } else {
+            tracing::warn!(crd, %error, "the kind cannot be listed yet; trying again");
+            health.not_ready(format!("{crd} cannot be listed: {error}"));
+        }
         tokio::time::sleep(CRD_POLL).await;
     }
 }

@@ -117,6 +117,11 @@ impl Claim {
         }
     }
 
+    /// How things stand, now and later.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
     /// Whether this process leads now.
     pub fn holds(&self) -> bool {
         self.deadline().is_ok()
@@ -177,11 +182,6 @@ impl Election {
         let api = Api::namespaced(Client::try_from(config)?, &settings.namespace);
         let (standing, _) = watch::channel(Standing::Unknown("the Lease has not been read yet".to_owned()));
         Ok(Self { api, settings, standing })
-    }
-
-    /// How things stand, now and later.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
     }
 
     /// The right to work, as it is now and later.

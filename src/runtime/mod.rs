@@ -1,4 +1,13 @@
-//! What keeps the process going, whatever it works on: who leads, and when something is tried again.
+//! What a process needs to be run by somebody, whatever it works on.
+//!
+//! - [`health`]: whether the process is alive, and whether it can do its work.
+//! - [`http`]: `/livez`, `/readyz`, `/metrics`.
+//! - [`leader`]: which of several processes works.
+//! - [`pace`]: when something is tried again.
 
+pub mod health;
+pub mod http;
 pub mod leader;
 pub mod pace;
+
+pub use health::{Health, Heartbeat, Readiness};
