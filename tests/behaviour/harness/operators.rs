@@ -1,6 +1,12 @@
 //! Further operators beside the shared one, each a process of its own. A test that has them is alone.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::Duration,
+};
 
 use super::{
     operator::TIMINGS,
@@ -54,16 +60,23 @@ impl Operator {
         fs::read_to_string(format!("{}/log/{}.log", var("STACK_DIR"), self.name)).unwrap_or_default()
     }
 
-    /// What a probe answers: the status code and the text.
-    pub fn probe(&self, path: &str) -> (String, String) {
-        let url = self.tell("url");
-        let out = Command::new("curl")
-            .args(["-s", "-m", "5", "-w", "\n%{http_code}", &format!("{}{path}", url.trim())])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(out.stdout).unwrap();
-        let (body, code) = text.rsplit_once('\n').unwrap_or_default();
-        (code.to_owned(), body.to_owned())
+    /// What a probe answers: the status code and the text. None where it does not answer in time.
+    pub fn probe(&self, path: &str, patience: Duration) -> Option<(u16, String)> {
+        let port = fs::read_to_string(format!("{}/{}.port", var("STACK_DIR"), self.name)).ok()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port.trim().parse().ok()?));
+        let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// It says of itself that it leads.
+    pub fn leads(&self) -> bool {
+        let metrics = self.probe("/metrics", Duration::from_millis(300));
+        metrics.is_some_and(|(_, text)| text.lines().any(|line| line == "appmigration_leader 1"))
     }
 
     /// Waits until its log says so for the `count`th time.

@@ -56,13 +56,12 @@ cmd_operator() {
     kill) kill_server "$name" ;;
     pause) kill -STOP "$(pid_of "$name")" ;;
     resume) kill -CONT "$(pid_of "$name")" ;;
-    url) echo "http://127.0.0.1:$(cat "$STACK_DIR/$name.port")" ;;
     status)
       if running "$name"; then echo "running $(pid_of "$name")"; else
         echo stopped
         return 1
       fi
       ;;
-    *) die "usage: stack operator start|stop|kill|pause|resume|url|status [--name NAME]" ;;
+    *) die "usage: stack operator start|stop|kill|pause|resume|status [--name NAME]" ;;
   esac
 }
