@@ -1,12 +1,14 @@
 //! The controllers: what they share, and how they run.
 
 pub mod app_migration;
+mod cache;
 mod conditions;
 #[cfg(test)]
 mod conformance;
 mod context;
 mod fault;
 mod k2k_replicator;
+mod malformed;
 mod pace;
 mod replicator;
 mod run;

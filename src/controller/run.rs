@@ -6,10 +6,11 @@ use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
     api::ListParams,
+    core::DeserializeGuard,
     runtime::{
         Controller,
         controller::{self, Action},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::api::v1alpha1::{AppMigration, K2KReplicator};
 
-use super::{Context, KubeError, Options, app_migration, k2k_replicator};
+use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
@@ -40,8 +41,9 @@ pub async fn run(
     ready: watch::Sender<bool>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let migrations: Api<AppMigration> = api(&client, options.namespace.as_deref());
-    let replicators: Api<K2KReplicator> = api(&client, options.namespace.as_deref());
+    // Guarded: an object that cannot be read stops neither the list nor the watch of the others.
+    let migrations: Api<DeserializeGuard<AppMigration>> = api(&client, options.namespace.as_deref());
+    let replicators: Api<DeserializeGuard<K2KReplicator>> = api(&client, options.namespace.as_deref());
     tokio::select! {
         () = async {
             installed(&migrations).await;
@@ -58,20 +60,18 @@ pub async fn run(
     };
     let migration = Controller::new(migrations.clone(), watcher::Config::default());
     let replicator = Controller::new(replicators.clone(), watcher::Config::default());
-    let context = Arc::new(Context::new(client, migration.store(), replicator.store(), options));
-    let (all, known) = (migration.store(), replicator.store());
+    let (all, known) = (migration.store(), Cache::new(replicator.store()));
+    let context = Arc::new(Context::new(client, Cache::new(migration.store()), known.clone(), options));
     let migration = migration
         .with_config(config.clone())
-        .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| {
-            users(&all, &replicator)
-        })
+        .watches(replicators, watcher::Config::default(), move |replicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
-        .run(app_migration::reconcile, retry, Arc::clone(&context))
+        .run(|o, c| malformed::reconcile(o, c, app_migration::reconcile), retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let replicator = replicator
         .with_config(config)
         .graceful_shutdown_on(stopped())
-        .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
+        .run(|o, c| malformed::reconcile(o, c, k2k_replicator::reconcile), retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let caches = async {
         let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
@@ -113,12 +113,14 @@ where
 
 /// The migrations that name `replicator`.
 fn users(
-    migrations: &kube::runtime::reflector::Store<AppMigration>,
-    replicator: &K2KReplicator,
-) -> Vec<ObjectRef<AppMigration>> {
-    let names = |m: &AppMigration| {
-        m.metadata.namespace == replicator.metadata.namespace
-            && Some(&m.spec.replicator_ref.name) == replicator.metadata.name.as_ref()
+    migrations: &Store<DeserializeGuard<AppMigration>>,
+    replicator: &DeserializeGuard<K2KReplicator>,
+) -> Vec<ObjectRef<DeserializeGuard<AppMigration>>> {
+    let names = |m: &DeserializeGuard<AppMigration>| {
+        m.meta().namespace == replicator.meta().namespace
+            && m.0
+                .as_ref()
+                .is_ok_and(|m| Some(&m.spec.replicator_ref.name) == replicator.meta().name.as_ref())
     };
     migrations.state().iter().filter(|m| names(m)).map(|m| ObjectRef::from_obj(m.as_ref())).collect()
 }

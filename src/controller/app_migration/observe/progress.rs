@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
 use crate::api::v1alpha1::{ConditionType, Reason};
 
@@ -42,8 +42,8 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<bool, KubeErr
 
 fn has_changed(live: &Live, context: &Context) -> bool {
     let object = &live.object;
-    let reference = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
-    context.migrations.get(&reference).is_none_or(|now| {
+    let namespace = object.namespace().unwrap_or_default();
+    context.migrations.get(&namespace, &object.name_any()).is_none_or(|now| {
         now.metadata.uid != object.metadata.uid
             || now.metadata.generation > object.metadata.generation
             || now.metadata.deletion_timestamp.is_some()
