@@ -10,7 +10,7 @@
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
-//! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
+//! - [`connections`], [`manifest`], [`mod@printable`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;
 pub mod cli;
@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod operator;
 pub mod plan;
+pub mod printable;
 pub mod replicator;
 pub mod search;
 pub mod secrets;
