@@ -13,6 +13,7 @@ pub mod migration;
 pub mod operator;
 pub mod plan;
 pub mod process;
+pub mod rbac;
 pub mod replicate;
 pub mod specs;
 pub mod stack;

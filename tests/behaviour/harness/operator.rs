@@ -15,7 +15,7 @@ static GATE: RwLock<()> = RwLock::new(());
 static STARTED: Mutex<bool> = Mutex::new(false);
 
 /// Short waits: what takes minutes in production takes seconds here.
-const TIMINGS: [(&str, &str); 5] = [
+pub const TIMINGS: [(&str, &str); 5] = [
     ("APPMIGRATION_BACKOFF_MAX", "2s"),
     ("APPMIGRATION_STALLED_RECHECK", "10s"),
     ("APPMIGRATION_REPLICATOR_RECHECK", "5s"),
