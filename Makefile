@@ -11,6 +11,7 @@ help:
 	@echo 'make test      every test, on real servers; KAFKA=3.9.2 takes another Kafka than 4.3.1'
 	@echo 'make test-all  the same, with the long random series whole'
 	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
+	@echo 'make fuzz      the decoders and parsers against random input, 60 s each; FUZZ_SECONDS=… is longer, ONLY=… one'
 	@echo 'make generate  writes crds/ and the tables of README.md anew'
 	@echo 'make fmt       formats the source'
 
@@ -36,6 +37,12 @@ bench:
 	@tests/check-tools
 	cargo build --locked --release --example bench
 	@tests/stack/stack run $(CARGO_TARGET_DIR)/release/examples/bench $(ONLY)
+
+# The decoders against random input, FUZZ_SECONDS each. What is found is in target/fuzz.
+.PHONY: fuzz
+fuzz:
+	@tests/check-tools
+	@fuzz/run $(ONLY)
 
 .PHONY: generate
 generate:

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{api::v1alpha1, operator, plan, replicator, telemetry};
+use crate::{api::v1alpha1, operator, plan, printable::printable_lines, replicator, telemetry};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "appmigration: {error}");
+            let _ = writeln!(std::io::stderr(), "appmigration: {}", printable_lines(&error.to_string()));
             ExitCode::FAILURE
         }
     }

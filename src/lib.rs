@@ -11,7 +11,7 @@
 //! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
-//! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
+//! - [`connections`], [`manifest`], [`mod@printable`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod operator;
 pub mod plan;
+pub mod printable;
 pub mod replicator;
 pub mod runtime;
 pub mod search;

@@ -12,6 +12,8 @@ use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use schema::problems;
+
 /// Secrets that stand in a manifest beside the resources: name, then key, then bytes.
 pub type InlineSecrets = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
@@ -91,13 +93,18 @@ impl Manifest {
                 Ok(text) => text,
                 Err(source) => return Err(ManifestError::Unreadable { path, source }),
             };
-            match parse(&text) {
-                Ok(documents) => all.extend(documents),
-                Err(reason) => return Err(ManifestError::NotYaml { path, reason }),
-            }
+            all.extend(Self::parse(path, &text)?.documents);
         }
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         Ok(Self { path: names.join(", ").into(), documents: all })
+    }
+
+    /// Reads all documents of `text`; `path` is for messages.
+    pub fn parse(path: PathBuf, text: &str) -> Result<Self, ManifestError> {
+        match parse(text) {
+            Ok(documents) => Ok(Self { path, documents }),
+            Err(reason) => Err(ManifestError::NotYaml { path, reason }),
+        }
     }
 
     /// The one object of this kind, or the one that is called `name`. Its fields are checked by the schema of

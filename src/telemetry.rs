@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal as _;
 
+use crate::printable::OneLine;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// How logs look.
@@ -34,7 +36,9 @@ pub fn init(logs: &Logs) {
     let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let colours = std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
+    // Brokers, records and specs bring text along: none of it makes a second line.
+    let writer = move || OneLine::new(std::io::stderr(), colours);
+    let layer = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
     // A second call, in a test, is no harm.
     let _ = match logs.log_format {
         LogFormat::Text => registry.with(layer).try_init(),

@@ -4,7 +4,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::v1alpha1::{ConditionType, Reason};
+use crate::{
+    api::v1alpha1::{ConditionType, Reason},
+    printable::printable,
+};
 
 /// Longest message that the API server accepts, in characters.
 const MAX_MESSAGE: usize = 32_768;
@@ -76,7 +79,7 @@ pub fn set(
         type_: kind.to_string(),
         status: status.to_owned(),
         reason: statement.reason.to_string(),
-        message: statement.message.chars().take(MAX_MESSAGE).collect(),
+        message: printable(&statement.message).chars().take(MAX_MESSAGE).collect(),
         observed_generation: generation,
         last_transition_time: since.unwrap_or(Time(now)),
     };

@@ -8,10 +8,7 @@ use std::{
 
 use kube::{
     Client, Resource, ResourceExt,
-    runtime::{
-        events::{Event, EventType, Recorder, Reporter},
-        reflector::Store,
-    },
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
 use tokio::sync::watch;
@@ -20,11 +17,13 @@ use crate::{
     api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Reason},
     connections,
     kafka::{Cluster, ClusterPool, ConnectionConfig, DEFAULT_DEADLINE},
+    printable::printable,
     runtime::{leader::Claim, pace::Pace},
     search::Landmarks,
 };
 
 use super::{
+    cache::Cache,
     fault::{Fault, Side},
     lanes::Lanes,
     secrets::NamespaceSecrets,
@@ -81,9 +80,9 @@ pub struct Context {
     /// Open Kafka clients, one per cluster and credentials.
     pub pool: ClusterPool,
     /// All migrations.
-    pub migrations: Store<AppMigration>,
+    pub migrations: Cache<AppMigration>,
     /// All replicators.
-    pub replicators: Store<K2KReplicator>,
+    pub replicators: Cache<K2KReplicator>,
     /// How long things may take.
     pub options: Options,
     /// The right to work; asked right before what cannot be taken back.
@@ -105,8 +104,8 @@ impl Context {
     /// A context around these caches.
     pub fn new(
         client: Client,
-        migrations: Store<AppMigration>,
-        replicators: Store<K2KReplicator>,
+        migrations: Cache<AppMigration>,
+        replicators: Cache<K2KReplicator>,
         options: Options,
         claim: Claim,
         stop: watch::Receiver<bool>,
@@ -194,16 +193,12 @@ impl Context {
     /// Forgets objects that are gone.
     pub fn prune(&self) {
         self.lanes.prune();
-        let migrations = self.migrations.state();
-        let replicators = self.replicators.state();
-        let uids =
-            migrations.iter().filter_map(|m| m.uid()).chain(replicators.iter().filter_map(|r| r.uid()));
-        let alive: HashSet<String> = uids.collect();
+        let alive: HashSet<String> =
+            self.migrations.uids().into_iter().chain(self.replicators.uids()).collect();
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
-        let named: HashSet<(String, String)> =
-            replicators.iter().map(|r| (r.namespace().unwrap_or_default(), r.name_any())).collect();
-        self.target_ids.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| named.contains(name));
+        let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.retain(|(namespace, name), _| self.replicators.get(namespace, name).is_some());
     }
 
     /// Forgets an object that is gone or finished.
@@ -251,7 +246,7 @@ impl Context {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_string(),
-            note: Some(note.chars().take(1000).collect()),
+            note: Some(printable(note).chars().take(1000).collect()),
             action: action.to_owned(),
             secondary: None,
         };

@@ -1,6 +1,7 @@
 //! The controllers: what they share, and how they run.
 
 pub mod app_migration;
+mod cache;
 mod conditions;
 #[cfg(test)]
 mod conformance;
@@ -8,6 +9,7 @@ mod context;
 mod fault;
 mod k2k_replicator;
 mod lanes;
+mod malformed;
 mod replicator;
 mod run;
 mod secrets;

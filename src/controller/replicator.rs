@@ -44,6 +44,10 @@ impl Replicator {
         let target = spec.target.clone().ok_or_else(|| missing("spec.target"))?;
         let replication = spec.replication.as_deref().filter(|r| !r.is_empty());
         let replication = replication.ok_or_else(|| missing("spec.replication"))?;
+        // The client takes C strings.
+        if source.consumer_group.as_ref().is_some_and(|group| group.contains('\0')) {
+            return Err("spec.source.consumerGroup must not hold a NUL character".to_owned());
+        }
         let routes = Routes::new(replication).map_err(|error| error.to_string())?;
         Ok(Self {
             name: object.name_any(),

@@ -6,10 +6,11 @@ use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
     api::ListParams,
+    core::DeserializeGuard,
     runtime::{
         Controller,
         controller::{self, Action},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
@@ -21,7 +22,7 @@ use crate::{
     runtime::{Health, Heartbeat, Readiness, leader::Claim, pace},
 };
 
-use super::{Context, KubeError, Options, app_migration, k2k_replicator};
+use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
@@ -47,8 +48,9 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) {
     health.not_ready("caches are being filled");
-    let migrations: Api<AppMigration> = api(&client, options.namespace.as_deref());
-    let replicators: Api<K2KReplicator> = api(&client, options.namespace.as_deref());
+    // Guarded: an object that cannot be read stops neither the list nor the watch of the others.
+    let migrations: Api<DeserializeGuard<AppMigration>> = api(&client, options.namespace.as_deref());
+    let replicators: Api<DeserializeGuard<K2KReplicator>> = api(&client, options.namespace.as_deref());
     let stopped = || {
         let mut stop = stop.clone();
         async move {
@@ -58,17 +60,17 @@ pub async fn run(
     let watched = watcher::Config::default().timeout(WATCH);
     let migration = Controller::new(migrations, watched.clone());
     let replicator = Controller::new(replicators.clone(), watched.clone());
-    let (cached, others) = (migration.store(), replicator.store());
-    let context = Arc::new(Context::new(client, cached, others, options, claim, stop.clone()));
-    let (all, known) = (migration.store(), replicator.store());
+    let (all, known) = (migration.store(), Cache::new(replicator.store()));
+    let cached = Cache::new(migration.store());
+    let context = Arc::new(Context::new(client, cached, known.clone(), options, claim, stop.clone()));
     let migration = migration
-        .watches(replicators, watched, move |replicator: K2KReplicator| users(&all, &replicator))
+        .watches(replicators, watched, move |replicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
-        .run(app_migration::reconcile, retry, Arc::clone(&context))
+        .run(|o, c| malformed::reconcile(o, c, app_migration::reconcile), retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let replicator = replicator
         .graceful_shutdown_on(stopped())
-        .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
+        .run(|o, c| malformed::reconcile(o, c, k2k_replicator::reconcile), retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
     let caches = async {
         let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
@@ -130,12 +132,14 @@ where
 
 /// The migrations that name `replicator`.
 fn users(
-    migrations: &kube::runtime::reflector::Store<AppMigration>,
-    replicator: &K2KReplicator,
-) -> Vec<ObjectRef<AppMigration>> {
-    let names = |m: &AppMigration| {
-        m.metadata.namespace == replicator.metadata.namespace
-            && Some(&m.spec.replicator_ref.name) == replicator.metadata.name.as_ref()
+    migrations: &Store<DeserializeGuard<AppMigration>>,
+    replicator: &DeserializeGuard<K2KReplicator>,
+) -> Vec<ObjectRef<DeserializeGuard<AppMigration>>> {
+    let names = |m: &DeserializeGuard<AppMigration>| {
+        m.meta().namespace == replicator.meta().namespace
+            && m.0
+                .as_ref()
+                .is_ok_and(|m| Some(&m.spec.replicator_ref.name) == replicator.meta().name.as_ref())
     };
     migrations.state().iter().filter(|m| names(m)).map(|m| ObjectRef::from_obj(m.as_ref())).collect()
 }

@@ -9,7 +9,7 @@ use super::Crd;
 const MOST: usize = 10;
 
 /// What is wrong with the `spec` of `document`, each with the path of its field.
-pub(super) fn problems(crd: &Crd, document: &Value) -> Vec<String> {
+pub fn problems(crd: &Crd, document: &Value) -> Vec<String> {
     let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
     let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_ref());
     let Some(schema) = schema.and_then(|schema| serde_json::to_value(schema).ok()) else {
@@ -20,7 +20,7 @@ pub(super) fn problems(crd: &Crd, document: &Value) -> Vec<String> {
         problems.push("metadata.name is missing".to_owned());
     }
     match (document.get("spec"), schema.pointer("/properties/spec")) {
-        (Some(spec), Some(schema)) => check("spec", spec, schema, &mut problems),
+        (Some(spec), Some(schema)) if !spec.is_null() => check("spec", spec, schema, &mut problems),
         _ => problems.push("spec is missing".to_owned()),
     }
     problems.truncate(MOST);

@@ -8,7 +8,7 @@ use super::{
     SourceOffset, TargetOffset,
     copies::Copies,
     intervals::IntervalSet,
-    origin::{ENCODING_SAMPLE, Implied, KeptOrigin, Numbers, Origin, OriginFormat, RawOrigin, decode},
+    origin::{ENCODING_SAMPLE, Implied, KEPT, KeptOrigin, Numbers, Origin, OriginFormat, RawOrigin, decode},
 };
 
 /// Pipeline names that are kept per source partition: two are enough to tell that they clash.
@@ -276,9 +276,9 @@ impl Seen {
         self.lowest = Some(self.lowest.map_or(origin, |lowest| lowest.min(origin)));
         if let Some(pipeline) = raw.pipeline
             && self.pipelines.len() < MAX_PIPELINES
-            && !self.pipelines.contains(pipeline)
+            && !self.pipelines.contains(&pipeline[..pipeline.len().min(KEPT)])
         {
-            self.pipelines.insert(pipeline.to_vec());
+            self.pipelines.insert(pipeline[..pipeline.len().min(KEPT)].to_vec());
         }
         if let Some(key) = key {
             let greatest = self.keys.entry(key).or_insert(origin);

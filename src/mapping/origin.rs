@@ -10,6 +10,16 @@ use super::SourceOffset;
 /// Origins beyond this are no offsets: it tells apart the two byte orders of an eight-byte number.
 const PLAUSIBLE_OFFSET: i64 = 1 << 48;
 
+/// No log comes that far. What is beyond it is other people's junk, and sums of offsets never overflow.
+const GREATEST_OFFSET: i64 = 1 << 62;
+
+/// Bytes that are kept of a header: more than any topic's name (249) or number has, so that what is cut off is
+/// as undecodable as it was whole. Anybody who may write to the target may write headers of a megabyte.
+pub const KEPT: usize = 256;
+
+/// Longest name of a topic.
+const MAX_TOPIC: usize = 249;
+
 /// Origin-bearing records of a target partition that the encoding is decided from.
 pub const ENCODING_SAMPLE: usize = 1_000;
 
@@ -39,9 +49,10 @@ impl KeptOrigin {
 }
 
 impl RawOrigin<'_> {
-    /// A copy to keep.
+    /// A copy to keep, of bounded size.
     pub fn keep(&self) -> KeptOrigin {
-        KeptOrigin([self.topic, self.partition, self.offset, self.pipeline].map(|v| v.map(<[u8]>::to_vec)))
+        let kept = |value: &[u8]| value[..value.len().min(KEPT)].to_vec();
+        KeptOrigin([self.topic, self.partition, self.offset, self.pipeline].map(|v| v.map(kept)))
     }
 
     /// Whether there is no origin header at all: a native record.
@@ -202,7 +213,10 @@ fn decode_copy(
     };
     let topic = if let Some(name) = &format.topic {
         let bytes = raw.topic.ok_or_else(|| format!("header `{name}` is missing"))?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| format!("header `{name}` is not UTF-8"))?
+        if bytes.len() > MAX_TOPIC {
+            return Err(format!("header `{name}` is longer than a topic's name can be"));
+        }
+        str::from_utf8(bytes).map_err(|_| format!("header `{name}` is not UTF-8"))?.to_owned()
     } else {
         implied.topic.clone().ok_or("no topic header is written and the route does not tell the topic")?
     };
@@ -213,8 +227,11 @@ fn number(what: &str, name: Option<&str>, value: Option<&[u8]>, numbers: Numbers
     let name = name.ok_or_else(|| format!("no {what} header is written"))?;
     let bytes = value.ok_or_else(|| format!("header `{name}` is missing"))?;
     match numbers.read(bytes) {
-        Some(n) if n >= 0 => Ok(n),
+        Some(n) if (0..=GREATEST_OFFSET).contains(&n) => Ok(n),
         Some(n) => Err(format!("header `{name}` holds {n}")),
+        None if bytes.len() >= KEPT => {
+            Err(format!("header `{name}` does not decode as {numbers:?}: it is too long"))
+        }
         None => Err(format!("header `{name}` ({} bytes) does not decode as {numbers:?}", bytes.len())),
     }
 }
@@ -268,10 +285,39 @@ mod tests {
             raw(b"orders", b"3", b""),
             raw(b"orders", b"99999999999", b"1"),
             raw(b"\xff", b"3", b"1"),
+            raw(&[b'a'; 250], b"3", b"1"),
+            // Eight bytes are no more than that either, and 63 bits leave no room for a sum.
+            raw(b"orders", b"3", b"9223372036854775807"),
             RawOrigin { offset: None, ..raw(b"orders", b"3", b"") },
         ] {
             let origin = decode(&bad, &format(), &Implied::default(), Numbers::Decimal);
             assert!(matches!(origin, Origin::Undecodable(_)), "{bad:?} gave {origin:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_decodes_as_it_was_whole() {
+        let long = |byte: u8, len: usize| vec![byte; len];
+        for (topic, offset) in [
+            (long(b'a', 1 << 20), long(b'1', 1)),
+            (long(b'a', 249), long(b'1', 1 << 20)),
+            (long(b'a', 249), long(b'1', 256)),
+            ("é".repeat(200).into_bytes(), long(b'1', 1)),
+            (long(b'a', 249), long(b'1', 18)),
+        ] {
+            let whole = raw(&topic, b"3", &offset);
+            let kept = whole.keep();
+            for numbers in [Numbers::Decimal, Numbers::BigEndian, Numbers::LittleEndian] {
+                let decoded = |raw: &RawOrigin<'_>| decode(raw, &format(), &Implied::default(), numbers);
+                assert_eq!(
+                    decoded(&whole),
+                    decoded(&kept.raw()),
+                    "{} bytes, {} bytes",
+                    topic.len(),
+                    offset.len()
+                );
+            }
+            assert!(kept.0.iter().flatten().map(Vec::len).sum::<usize>() <= 4 * super::KEPT);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Routes: which target topic a source topic is copied to. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::api::v1alpha1::{Replication, TargetPartitioning, TargetTopic, TopicPattern};
+use crate::api::v1alpha1::{PatternError, Replication, TargetPartitioning, TargetTopic, TopicPatterns};
 
 /// Longest topic name that Kafka accepts, in characters.
 const MAX_TOPIC_LENGTH: usize = 249;
@@ -14,7 +14,10 @@ const INTERNAL: &[&str] =
 /// The routes of a replicator, compiled. The first that matches a topic wins.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    entries: Vec<(Vec<TopicPattern>, TargetTopic)>,
+    /// Of all entries, in their order.
+    patterns: TopicPatterns,
+    /// By index of a pattern: where it leads to.
+    targets: Vec<Arc<TargetTopic>>,
 }
 
 /// Where a source topic goes.
@@ -35,6 +38,12 @@ pub enum RouteError {
         /// Index within `spec.replication`.
         index: usize,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The patterns cannot be used together.
+    #[error("spec.replication: {reason}")]
+    Patterns {
+        /// Why.
         reason: String,
     },
     /// The target names contradict each other.
@@ -60,21 +69,24 @@ pub enum RouteError {
 impl Routes {
     /// Compiles the entries of `spec.replication`.
     pub fn new(replication: &[Replication]) -> Result<Self, RouteError> {
-        let mut entries = Vec::with_capacity(replication.len());
+        let (mut targets, mut entries) = (Vec::new(), Vec::new());
         for (index, entry) in replication.iter().enumerate() {
             check_target(index, &entry.target)?;
-            let patterns =
-                entry.topics.iter().map(|pattern| TopicPattern::new(pattern)).collect::<Result<_, _>>();
-            let patterns = patterns.map_err(|reason| RouteError::Pattern { index, reason })?;
-            entries.push((patterns, entry.target.clone()));
+            let target = Arc::new(entry.target.clone());
+            targets.resize(targets.len() + entry.topics.len(), target);
+            entries.resize(targets.len(), index);
         }
-        Ok(Self { entries })
+        let patterns = TopicPatterns::new(replication.iter().flat_map(|entry| &entry.topics));
+        let patterns = patterns.map_err(|PatternError { index, reason }| match index {
+            Some(n) => RouteError::Pattern { index: entries[n], reason },
+            None => RouteError::Patterns { reason },
+        })?;
+        Ok(Self { patterns, targets })
     }
 
     /// Where `source_topic` goes; none where no route covers it.
     pub fn route(&self, source_topic: &str) -> Option<Route> {
-        let (_, target) =
-            self.entries.iter().find(|(patterns, _)| patterns.iter().any(|p| p.matches(source_topic)))?;
+        let target = &self.targets[self.patterns.first_match(source_topic)?];
         let topic = if target.topic_name.is_empty() {
             format!("{}{source_topic}{}", target.topic_prefix, target.topic_suffix)
         } else {

@@ -8,6 +8,7 @@ use crate::{
     api::v1alpha1::{AppMigration, K2KReplicator},
     controller::{Foreseen, foresee},
     manifest::Manifest,
+    printable::printable,
     secrets_files::LocalSecrets,
 };
 
@@ -52,5 +53,6 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     if !blocked {
         return Ok(());
     }
-    Err(format!("in the way:\n  {}", preview.blocks.join("\n  ")).into())
+    let blocks: Vec<_> = preview.blocks.iter().map(|block| printable(block)).collect();
+    Err(format!("in the way:\n  {}", blocks.join("\n  ")).into())
 }

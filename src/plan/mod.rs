@@ -8,7 +8,7 @@ use std::io::Write;
 
 use clap::Subcommand;
 
-use crate::mapping::Plan;
+use crate::{mapping::Plan, printable::printable_lines};
 
 /// Arguments of `appmigration plan`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
 fn print(plan: &Plan, state: &str, output: Output) -> Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::stdout().lock();
     match output {
-        Output::Table => write!(out, "{}", table::for_people(plan, state))?,
+        Output::Table => write!(out, "{}", printable_lines(&table::for_people(plan, state)))?,
         Output::Csv => write!(out, "{}", table::csv(plan))?,
         Output::Json => {
             let mut json = serde_json::to_value(plan)?;

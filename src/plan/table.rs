@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
 
-use crate::mapping::{
-    Plan,
-    plan::{ProvenBy, RecordRef, SourceCertificate, TargetPlan},
+use crate::{
+    mapping::{
+        Plan,
+        plan::{ProvenBy, RecordRef, SourceCertificate, TargetPlan},
+    },
+    printable::printable,
 };
 
 /// For a person: what is committed where, and why it is right there.
@@ -15,10 +18,10 @@ pub fn for_people(plan: &Plan, state: &str) -> String {
     let exact = rows.iter().filter(|(_, row)| row.exact).count();
     let mut text = format!(
         "Plan of {}: group {} goes on as {}\n  computed  {}\n  hash      {}\n  state     {state}\n  exact     {exact} of {}\n\n",
-        plan.migration,
-        plan.group,
-        plan.target_group,
-        plan.computed_at,
+        printable(&plan.migration),
+        printable(&plan.group),
+        printable(&plan.target_group),
+        printable(&plan.computed_at),
         plan.hash(),
         rows.len(),
     );
@@ -53,7 +56,7 @@ pub fn for_people(plan: &Plan, state: &str) -> String {
             row.gap.to_string(),
             if row.exact { "yes" } else { "no" }.to_owned(),
             proof(row.proven_by).to_owned(),
-            row.verified.clone(),
+            printable(&row.verified).into_owned(),
             t.records_read.to_string(),
             t.probes.to_string(),
         ]);

@@ -1,72 +1,142 @@
-//! What the operator asked of the API server in all the tests so far, from the server's own audit log.
+//! What the operator asks of the API server: only what its role allows, and of Secrets only those that are named.
+//! That it needs all of what its role allows is seen at the end of a whole run (tests/audit.rs).
 
 use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{BufRead, BufReader},
+    fs::{self, File},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use k8s_openapi::api::{
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Api, api::PostParams};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use crate::{
     connections::secrets,
-    harness::{Case, Side, specs, stack::var, v1alpha1::SaslMechanism},
+    harness::{
+        AppMigration, Case, Side, operator,
+        process::Process,
+        rbac::{self, OPERATOR},
+        specs,
+        stack::{binary, block_on, kubectl, var},
+        v1alpha1::SaslMechanism,
+    },
 };
 
-const OPERATOR: &str = "system:serviceaccount:appmigration-system:appmigration-operator";
-
-/// Resource with subresource, verbs: what deploy/rbac.yaml gives.
-const ALLOWED: [(&str, &[&str]); 7] = [
-    ("appmigrations", &["get", "list", "watch"]),
-    ("k2kreplicators", &["get", "list", "watch"]),
-    ("appmigrations/status", &["update", "patch"]),
-    ("k2kreplicators/status", &["update", "patch"]),
-    ("secrets", &["get"]),
-    ("configmaps", &["get", "create", "update", "delete"]),
-    ("events", &["create", "patch"]),
-];
-
-#[test]
-fn the_operator_did_only_what_its_role_allows() {
-    let case = Case::new("audit");
+/// A migration of the case's group, with credentials for the target.
+fn migrates(case: &Case) {
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 4)]);
-    secrets(&case, "migrator");
+    secrets(case, "migrator");
     case.secret("unrelated", &[("key", "value")]);
     case.replicator(|spec| {
         spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));
     });
     case.migrate(|_| {}).completes_exactly();
+}
 
-    let mut secrets_read = BTreeSet::new();
-    let mut requests = 0;
-    for line in BufReader::new(File::open(var("AUDIT_LOG")).unwrap()).lines() {
-        let event: Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
-        let Some(resource) =
-            event["objectRef"]["resource"].as_str().filter(|_| event["user"]["username"] == OPERATOR)
-        else {
-            continue;
-        };
-        requests += 1;
-        let resource = match event["objectRef"]["subresource"].as_str() {
-            Some(sub) => format!("{resource}/{sub}"),
-            None => resource.to_owned(),
-        };
-        let verb = event["verb"].as_str().unwrap();
-        let allowed = ALLOWED.iter().any(|(r, verbs)| *r == resource && verbs.contains(&verb));
-        let refused = event["responseStatus"]["code"] == 403
-            || event["annotations"]["authorization.k8s.io/decision"] == "forbid";
-        assert!(allowed && !refused, "{verb} {resource}: {event}");
-        let name = event["objectRef"]["name"].as_str().unwrap_or_default();
-        if resource == "configmaps" && verb != "get" && verb != "create" {
-            assert!(name.contains("-plan"), "{verb} of a ConfigMap that is no plan: {event}");
-        }
-        if resource == "secrets" && event["objectRef"]["namespace"] == case.namespace.as_str() {
-            secrets_read.insert(name.to_owned());
-        }
+#[test]
+fn the_operator_does_only_what_its_role_allows() {
+    let case = Case::new("audit");
+    migrates(&case);
+    let seen = rbac::seen(&var("AUDIT_LOG"), OPERATOR);
+    assert!(seen.refused.is_empty() && seen.other.is_empty(), "{:#?} {:#?}", seen.refused, seen.other);
+    let granted = rbac::granted();
+    for (right, request) in &seen.used {
+        assert!(granted.contains(right), "{right}: {request:#}");
     }
-    assert!(requests > 10, "{requests} requests of the operator in the audit log");
+    for [_, verb, resource, name] in &seen.requests {
+        let changes = resource == "configmaps" && verb != "get" && verb != "create";
+        assert!(!changes || name.contains("-plan"), "{verb} of the ConfigMap {name}, which is no plan");
+    }
     // Each by its name, and none that no spec names.
-    assert_eq!(secrets_read, BTreeSet::from(["ca".into(), "user".into()]));
+    let of_case = |[namespace, _, resource, name]: &[String; 4]| {
+        (*namespace == case.namespace && resource == "secrets").then(|| name.clone())
+    };
+    let read: Vec<String> = seen.requests.iter().filter_map(of_case).collect();
+    assert_eq!(read, ["ca", "user"]);
+}
+
+/// An account of a case's own, with the shipped rules as a `Role` and no other right.
+struct Narrow {
+    kubeconfig: String,
+    account: String,
+}
+
+impl Narrow {
+    fn new(case: &Case) -> Self {
+        let (name, namespace) = ("narrow", &case.namespace);
+        create::<ServiceAccount>(case, json!({}));
+        create::<Role>(case, json!({ "rules": rbac::shipped_rules() }));
+        create::<RoleBinding>(
+            case,
+            json!({
+                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+                "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
+            }),
+        );
+        let token = kubectl(&["create", "token", name, "-n", namespace]).unwrap();
+        // As the operator's own, with another token in it.
+        let theirs = fs::read_to_string(var("OPERATOR_KUBECONFIG")).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&theirs).unwrap();
+        config["users"][0]["user"] = json!({ "token": token.trim() });
+        let kubeconfig = format!("{}/{namespace}.kubeconfig", var("STACK_DIR"));
+        fs::write(&kubeconfig, config.to_string()).unwrap();
+        Self { kubeconfig, account: format!("system:serviceaccount:{namespace}:{name}") }
+    }
+
+    /// An operator under it, for the case's namespace alone.
+    fn operator(&self, case: &Case) -> Process {
+        let log = File::create(format!("{}/log/{}.log", var("STACK_DIR"), case.namespace)).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["operator", "--listen", "127.0.0.1:0", "--namespace", &case.namespace]);
+        command.env("KUBECONFIG", &self.kubeconfig).env("POD_NAMESPACE", &case.namespace);
+        command.envs(operator::TIMINGS).stdin(Stdio::null()).stderr(log);
+        Process::spawn(&mut command)
+    }
+}
+
+fn create<K>(case: &Case, mut object: Value)
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    object["metadata"] = json!({ "name": "narrow" });
+    let api: Api<K> = case.api();
+    block_on(api.create(&PostParams::default(), &serde_json::from_value(object).unwrap())).unwrap();
+}
+
+#[test]
+fn with_a_role_in_one_namespace_it_works_there_and_asks_for_nothing_elsewhere() {
+    let case = Case::alone("onenamespace");
+    let narrow = Narrow::new(&case);
+    operator::ensure();
+    operator::stop();
+    let mut process = narrow.operator(&case);
+    migrates(&case);
+    // What is in another namespace is nobody's: the shared operator does not run.
+    let elsewhere = AppMigration::new("elsewhere", specs::migration("nobody"));
+    let others: Api<AppMigration> = Api::namespaced(crate::harness::stack::kube(), "default");
+    let _ = block_on(others.delete("elsewhere", &kube::api::DeleteParams::default()));
+    block_on(others.create(&PostParams::default(), &elsewhere)).unwrap();
+    case.edit_replicator(|spec| spec.pipeline_name = Some("other".into()));
+    let start = Instant::now();
+    let current = |object: &Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    case.wait_for("K2KReplicator", "k2k", "the new generation", Duration::from_secs(30), current);
+    assert!(block_on(others.get("elsewhere")).unwrap().status.is_none(), "after {:?}", start.elapsed());
+    block_on(others.delete("elsewhere", &kube::api::DeleteParams::default())).unwrap();
+    process.terminate();
+
+    let seen = rbac::seen(&var("AUDIT_LOG"), &narrow.account);
+    assert!(seen.refused.is_empty() && seen.other.is_empty(), "{:#?} {:#?}", seen.refused, seen.other);
+    let namespaces: Vec<&String> = seen.requests.iter().map(|[namespace, ..]| namespace).collect();
+    assert!(namespaces.len() > 5 && namespaces.iter().all(|namespace| **namespace == case.namespace));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration as StdDuration;
 
 use kube::{CustomResource, KubeSchema, core::Duration};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{AppMigrationStatus, Policies};
 
@@ -68,7 +68,7 @@ pub struct AppMigrationSpec {
     /// How long the committed offsets must stand still before the group counts as stopped, between `1s` and
     /// `1h`. Consumers that use `assign` (Flink, Spark) never show as members: give them more than their
     /// checkpoint interval. Example: `30s`.
-    #[serde(default = "default_quiet_period")]
+    #[serde(default = "default_quiet_period", deserialize_with = "quiet_period")]
     #[schemars(schema_with = "quiet_period_schema")]
     pub quiet_period: Duration,
 
@@ -124,6 +124,21 @@ fn default_quiet_period() -> Duration {
     StdDuration::from_secs(10).into()
 }
 
+/// Longest run of digits in a duration, and longest text of one, in bytes.
+const MOST_DIGITS: usize = 15;
+const LONGEST_DURATION: usize = 32;
+
+/// `Duration`'s own parser panics on numbers that are too large; the rest is for its rule and for whoever reads
+/// the spec, as no API server has checked every object.
+fn quiet_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
+    if text.len() > LONGEST_DURATION || digits.is_some_and(|digits| digits > MOST_DIGITS) {
+        return Err(D::Error::custom("quietPeriod must be between 1s and 1h"));
+    }
+    text.parse().map_err(|error| D::Error::custom(format!("quietPeriod: {error}")))
+}
+
 fn quiet_period_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
@@ -133,4 +148,29 @@ fn quiet_period_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             "message": "quietPeriod must be between 1s and 1h",
         }],
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::AppMigrationSpec;
+
+    fn quiet(text: &str) -> Result<AppMigrationSpec, serde_json::Error> {
+        let spec = serde_json::json!({
+            "replicatorRef": { "name": "k2k" }, "consumerGroup": "a", "quietPeriod": text,
+        });
+        serde_json::from_value(spec)
+    }
+
+    #[test]
+    fn no_quiet_period_ends_the_process() {
+        let most = format!("{0}h{0}h", "9".repeat(15));
+        for text in ["1s", "1.5s", "1m30s", "+5s", "-5s", "0s", &most] {
+            assert!(quiet(text).is_ok(), "{text}");
+        }
+        let (digits, long) = (format!("{}h", "9".repeat(16)), "9h".repeat(17));
+        for text in ["s", "1", "1e9h", "inf", "NaNs", "h", "1h1", &digits, &long] {
+            assert!(quiet(text).unwrap_err().to_string().contains("quietPeriod"), "{text}");
+        }
+    }
 }

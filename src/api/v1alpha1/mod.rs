@@ -19,7 +19,7 @@ pub use k2k_replicator::{
     K2KReplicatorSummary, PipelineFrom, Replication, TargetPartitioning, TargetTopic, Toggle, Tracing,
     TracingHeaders,
 };
-pub use pattern::TopicPattern;
+pub use pattern::{PatternError, TopicPatterns};
 pub use policies::{
     ExistingTargetOffsets, GapPolicy, NativeRecords, Policies, RecordTimestamps, ReplicationProof,
     Reprocessing, UncommittedPartitions, UnreplicatedTopics, Verification,

@@ -1,49 +1,139 @@
-//! A topic pattern as users write it: an anchored regular expression of bounded size.
+//! Topic patterns as users write them: anchored regular expressions, of a size that is bounded one by one and
+//! in all. Whoever may write a custom resource may write any pattern: none may cost memory or time that matters.
 
-use regex::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// Bytes that a compiled pattern may take: far beyond any honest one, far below what hurts.
-const COMPILED_SIZE_LIMIT: usize = 1 << 18;
+const EACH: usize = 1 << 16;
+/// Bytes that all patterns of one list may take together: some 10,000 plain names.
+const TOGETHER: usize = 1 << 22;
 
-/// An anchored regular expression that names topics. `orders` matches just the topic of that name.
+/// Anchored regular expressions that name topics. `orders` matches just the topic of that name.
 #[derive(Clone, Debug)]
-pub struct TopicPattern(Regex);
+pub struct TopicPatterns(RegexSet);
 
-impl TopicPattern {
-    /// Compiles `pattern`, anchored at both ends. The error is a text for the user.
-    pub fn new(pattern: &str) -> Result<Self, String> {
-        RegexBuilder::new(&format!("^(?:{pattern})$"))
-            .size_limit(COMPILED_SIZE_LIMIT)
-            .build()
-            .map(Self)
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => format!("`{pattern}` is too large once compiled"),
-                _ => format!("`{pattern}` is not a regular expression"),
-            })
+/// Patterns that cannot be used: the first such one, or all together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternError {
+    /// Which of them; none where only all together are too much.
+    pub index: Option<usize>,
+    /// A text for the user.
+    pub reason: String,
+}
+
+impl TopicPatterns {
+    /// Compiles `patterns`, each anchored at both ends.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a String>) -> Result<Self, PatternError> {
+        let mut anchored = Vec::new();
+        for (index, pattern) in patterns.into_iter().enumerate() {
+            check(pattern).map_err(|reason| PatternError { index: Some(index), reason })?;
+            anchored.push(anchor(pattern));
+        }
+        let set = RegexSetBuilder::new(&anchored).size_limit(TOGETHER).build().map_err(|_| {
+            let reason = format!("these {} patterns are too large together; use fewer", anchored.len());
+            PatternError { index: None, reason }
+        })?;
+        Ok(Self(set))
     }
 
-    /// Whether the whole of `topic` matches.
+    /// The first pattern that matches the whole of `topic`.
+    pub fn first_match(&self, topic: &str) -> Option<usize> {
+        self.0.matches(topic).iter().next()
+    }
+
+    /// Whether any of them matches the whole of `topic`.
     pub fn matches(&self, topic: &str) -> bool {
         self.0.is_match(topic)
     }
 }
 
+fn anchor(pattern: &str) -> String {
+    format!("^(?:{pattern})$")
+}
+
+/// Checks one pattern alone, so that no more than one that is too large is ever in memory. What holds neither a
+/// class, a group nor a count cannot become large and must be right once it compiles with the others.
+fn check(pattern: &str) -> Result<(), String> {
+    if !pattern.contains(['\\', '[', '(', ')', '{', '*', '+', '?']) {
+        return Ok(());
+    }
+    // Alone first: `a)|(b` is one only between the parentheses of the anchor, and then it is not anchored.
+    build(pattern).and_then(|_| build(&anchor(pattern))).map(drop).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => format!("`{pattern}` is too large once compiled"),
+        _ => format!("`{pattern}` is not a regular expression"),
+    })
+}
+
+fn build(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(EACH).build()
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::TopicPattern;
+    use super::{PatternError, TopicPatterns};
+
+    fn patterns(texts: &[&str]) -> Result<TopicPatterns, PatternError> {
+        TopicPatterns::new(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+    }
 
     #[test]
     fn a_pattern_is_anchored_at_both_ends() {
-        let pattern = TopicPattern::new("orders|returns-.*").unwrap();
+        let pattern = patterns(&["orders|returns-.*"]).unwrap();
         assert!(pattern.matches("orders"));
         assert!(pattern.matches("returns-eu"));
         assert!(!pattern.matches("orders-old"));
         assert!(!pattern.matches("my-orders"));
+        assert!(!pattern.matches("orders\n"));
+    }
+
+    #[test]
+    fn nothing_gets_out_of_the_anchors() {
+        for text in ["a)|(?:.*", "a)|(.*", "a)|.*(?:b", "(?x)a #"] {
+            let error = patterns(&["fine", text]).unwrap_err();
+            assert_eq!(error.index, Some(1), "{text}");
+        }
+        assert!(!patterns(&["(?m)a$|^b"]).unwrap().matches("c\nb"));
+    }
+
+    #[test]
+    fn the_first_that_matches_is_told() {
+        let pattern = patterns(&["a", "b.*", "bc"]).unwrap();
+        assert_eq!(pattern.first_match("bc"), Some(1));
+        assert_eq!(pattern.first_match("c"), None);
     }
 
     #[test]
     fn bad_and_oversized_patterns_are_named() {
-        assert!(TopicPattern::new("orders[").unwrap_err().contains("orders["));
-        assert!(TopicPattern::new("(a{1000}){1000}").unwrap_err().contains("too large"));
+        assert!(patterns(&["orders["]).unwrap_err().reason.contains("orders["));
+        for text in ["(a{1000}){1000}", r"\w{200}", r"(?i)\pL{60}", "((((a{9}){9}){9}){9}){9}"] {
+            assert!(patterns(&[text]).unwrap_err().reason.contains("too large"), "{text}");
+        }
+    }
+
+    #[test]
+    fn as_many_plain_names_as_a_spec_can_hold_are_fine() {
+        let names: Vec<String> = (0..64 * 128).map(|n| format!("payments.orders-{n:04}.v1")).collect();
+        let all = TopicPatterns::new(&names).unwrap();
+        assert_eq!(all.first_match("payments.orders-8191.v1"), Some(8191));
+    }
+
+    /// 8,192 of the largest that pass one by one would take half a gigabyte.
+    #[test]
+    fn many_large_patterns_are_too_large_together() {
+        let pattern = r"[a-z\d]{30}.{30}".to_owned();
+        TopicPatterns::new([&pattern]).unwrap();
+        let many = vec![pattern; 2_000];
+        let error = TopicPatterns::new(&many).unwrap_err();
+        assert!(error.index.is_none() && error.reason.contains("2000 patterns are too large together"));
+    }
+
+    /// Nested repetitions, the ruin of matchers that backtrack, cost a pass over the name.
+    #[test]
+    fn nested_repetitions_match_in_linear_time() {
+        let pattern = patterns(&["(a*)*b", "(a|a)*b", "(a|aa)+$", "(.*)*x"]).unwrap();
+        for _ in 0..1_000 {
+            assert!(!pattern.matches(&format!("{}!", "a".repeat(248))));
+        }
     }
 }

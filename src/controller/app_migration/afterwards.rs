@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
 use crate::{
     TopicPartition,
@@ -72,8 +72,8 @@ async fn committed(
     context: &Context,
 ) -> Result<Option<BTreeMap<TopicPartition, Committed>>, Fault> {
     let namespace = object.namespace().unwrap_or_default();
-    let reference = ObjectRef::new(&object.spec.replicator_ref.name).within(&namespace);
-    let found = context.replicators.get(&reference).and_then(|found| Replicator::new(&found).ok());
+    let name = &object.spec.replicator_ref.name;
+    let found = context.replicators.get(&namespace, name).and_then(|found| Replicator::new(&found).ok());
     let Some(replicator) = found else { return Ok(None) };
     let source = context.connect(&namespace, Side::Source, &replicator.source.cluster).await?;
     let committed = source.committed(&object.spec.consumer_group).await;

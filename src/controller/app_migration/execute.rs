@@ -323,7 +323,8 @@ async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
         let Some(mut found) = within_deadline(api.get_opt(&name)).await? else {
             continue;
         };
-        if found.immutable != Some(true) {
+        let ours = matches!(observe::owner(&live.object, &found), Owner::Ours);
+        if ours && found.immutable != Some(true) {
             found.immutable = Some(true);
             found.annotations_mut().insert(COMMITTED_ANNOTATION.to_owned(), hash.clone());
             within_deadline(api.replace(&name, &PostParams::default(), &found)).await?;

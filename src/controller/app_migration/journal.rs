@@ -28,8 +28,11 @@ use kube::{Resource, ResourceExt};
 const COMPRESS_ABOVE: usize = 512 * 1024;
 /// Bytes of compressed data in one ConfigMap: the API server takes 1 MiB, base64 included.
 const PART: usize = 600 * 1024;
-/// Decompressed, no plan is larger: 10,000 partitions take some 10 MiB.
-const MAX_UNPACKED: u64 = 256 << 20;
+/// Decompressed, no file is larger: 10,000 partitions take some 10 MiB. Whoever may write ConfigMaps in the
+/// namespace may put one there that unpacks to a thousand times its size.
+const MAX_UNPACKED: u64 = 48 << 20;
+/// No journal has more parts: ten times what 10,000 partitions with the longest metadata take.
+const MAX_PARTS: usize = 256;
 
 /// The key of the plan.
 pub const PLAN_FILE: &str = "plan.json";
@@ -260,11 +263,24 @@ fn index(first: &ConfigMap) -> Result<BTreeMap<String, String>, JournalError> {
     let Some(index) = first.data.as_ref().and_then(|d| d.get(INDEX_FILE)) else {
         return Ok(BTreeMap::new());
     };
-    serde_json::from_str(index).map_err(|error| JournalError::Unreadable {
-        name: first.name_any(),
-        file: INDEX_FILE,
-        why: error.to_string(),
-    })
+    let name = first.name_any();
+    let unreadable = |why: String| JournalError::Unreadable { name: name.clone(), file: INDEX_FILE, why };
+    let index: BTreeMap<String, String> =
+        serde_json::from_str(index).map_err(|error| unreadable(error.to_string()))?;
+    if index.len() > MAX_PARTS {
+        return Err(unreadable(format!("it lists {} parts, a plan has at most {MAX_PARTS}", index.len())));
+    }
+    // What it names is read, replaced and sealed: nothing but parts of this very journal.
+    match index.values().find(|part| !is_part(part, &name)) {
+        Some(part) => Err(unreadable(format!("`{part}` is no part of this plan"))),
+        None => Ok(index),
+    }
+}
+
+/// Whether a ConfigMap has the name of a further part of the journal `name`.
+fn is_part(part: &str, name: &str) -> bool {
+    let number = part.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|n| !n.is_empty() && n.len() < 10 && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The pieces that the index lists, by key. Each must be there.
@@ -363,7 +379,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    GzDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut unpacked)?;
+    GzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut unpacked)?;
+    if unpacked.len() as u64 > MAX_UNPACKED {
+        return Err(std::io::Error::other(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
+    }
     Ok(unpacked)
 }
 

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectRef};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
 
@@ -70,16 +70,17 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
         () = context.stopped() => return Ok(Action::await_change()),
     };
     // It may be another one by now.
-    let Some(object) = context.migrations.get(&ObjectRef::from_obj(&*object)) else {
+    let namespace = object.namespace().unwrap_or_default();
+    let Some(object) = context.migrations.get(&namespace, &object.name_any()) else {
         return Ok(Action::await_change());
     };
-    walk(&object, &context, &uid).await
+    walk(object, &context, &uid).await
 }
 
 /// Down the ladder.
-async fn walk(object: &AppMigration, context: &Context, uid: &str) -> Result<Action, KubeError> {
+async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Action, KubeError> {
     let started = Instant::now();
-    let mut live = Live::new(object.clone());
+    let mut live = Live::new(object);
     for _ in 0..MAX_STEPS {
         if context.stopping() {
             return Ok(Action::await_change());
@@ -136,9 +137,8 @@ async fn afterwards(live: &mut Live, context: &Context, elapsed: Duration) -> Re
 /// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator.
 fn fingerprint(object: &AppMigration, context: &Context) -> String {
     let annotation = |name| object.annotations().get(name).cloned().unwrap_or_default();
-    let reference =
-        ObjectRef::new(&object.spec.replicator_ref.name).within(&object.namespace().unwrap_or_default());
-    let replicator = context.replicators.get(&reference).map(|r| {
+    let namespace = object.namespace().unwrap_or_default();
+    let replicator = context.replicators.get(&namespace, &object.spec.replicator_ref.name).map(|r| {
         let ready = r.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
         (
             r.uid(),

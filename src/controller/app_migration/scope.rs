@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     TopicPartition,
     api::v1alpha1::{
-        AppMigrationSpec, Reason, TargetPartitioning, TopicPattern, UncommittedPartitions, UnreplicatedTopics,
+        AppMigrationSpec, Reason, TargetPartitioning, TopicPatterns, UncommittedPartitions,
+        UnreplicatedTopics,
     },
     kafka::Committed,
     mapping::{Finding, Route, origin::Implied, plan::LeftOut},
@@ -16,19 +17,20 @@ use super::super::replicator::Replicator;
 /// Which of the group's topics take part.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    include: Vec<TopicPattern>,
-    exclude: Vec<TopicPattern>,
+    /// Absent: every topic.
+    include: Option<TopicPatterns>,
+    exclude: Option<TopicPatterns>,
 }
 
 impl Selection {
     /// Compiles `spec.topics`. The error names the field.
     pub fn new(spec: &AppMigrationSpec) -> Result<Self, String> {
         let Some(topics) = &spec.topics else {
-            return Ok(Self { include: vec![], exclude: vec![] });
+            return Ok(Self { include: None, exclude: None });
         };
         let compile = |field: &str, patterns: &[String]| {
-            let all: Result<Vec<_>, _> = patterns.iter().map(|p| TopicPattern::new(p)).collect();
-            all.map_err(|why| format!("spec.topics.{field}: {why}"))
+            let all = (!patterns.is_empty()).then(|| TopicPatterns::new(patterns)).transpose();
+            all.map_err(|error| format!("spec.topics.{field}: {}", error.reason))
         };
         Ok(Self {
             include: compile("include", &topics.include)?,
@@ -38,8 +40,8 @@ impl Selection {
 
     /// Whether `topic` takes part.
     pub fn takes(&self, topic: &str) -> bool {
-        (self.include.is_empty() || self.include.iter().any(|p| p.matches(topic)))
-            && !self.exclude.iter().any(|p| p.matches(topic))
+        self.include.as_ref().is_none_or(|include| include.matches(topic))
+            && !self.exclude.as_ref().is_some_and(|exclude| exclude.matches(topic))
     }
 }
 

@@ -10,9 +10,9 @@ use std::{
 use futures::{StreamExt, pin_mut};
 use kube::{
     Api, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
     runtime::watcher::{self, Event},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{AppMigration, K2KReplicator, stack};
@@ -41,29 +41,23 @@ pub fn history() -> &'static History {
 }
 
 impl History {
-    async fn watch<K>(&self)
-    where
-        K: Resource<DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + 'static,
-    {
-        let events = watcher::watcher(Api::<K>::all(stack::kube()), watcher::Config::default());
+    /// By no type of ours: what those cannot read is part of the story too.
+    async fn watch<K: Resource<DynamicType = ()>>(&self) {
+        let kind = ApiResource::erase::<K>(&());
+        let objects: Api<DynamicObject> = Api::all_with(stack::kube(), &kind);
+        let events = watcher::watcher(objects, watcher::Config::default());
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(object) | Event::InitApply(object)) => self.note(&object),
+                Ok(Event::Apply(object) | Event::InitApply(object)) => self.note(&kind.kind, &object),
                 Ok(_) => {}
                 Err(error) => eprintln!("watching {}: {error}", K::kind(&())),
             }
         }
     }
 
-    fn note<K: Resource<DynamicType = ()> + Serialize>(&self, object: &K) {
-        let key = (object.namespace().unwrap_or_default(), K::kind(&()).into_owned(), object.name_any());
+    fn note(&self, kind: &str, object: &DynamicObject) {
+        let key = (object.namespace().unwrap_or_default(), kind.to_owned(), object.name_any());
         let value = serde_json::to_value(object).unwrap();
         let mut versions = self.lock();
         let known = versions.entry(key).or_default();

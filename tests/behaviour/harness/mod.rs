@@ -14,6 +14,7 @@ pub mod operator;
 pub mod operators;
 pub mod plan;
 pub mod process;
+pub mod rbac;
 pub mod replicate;
 pub mod specs;
 pub mod stack;

@@ -110,7 +110,17 @@ pub fn invalid(object: &AppMigration) -> Option<String> {
     if period.is_negative() || !QUIET_PERIODS.contains(&Duration::from(period)) {
         return Some("spec.quietPeriod must be between 1s and 1h".to_owned());
     }
-    Selection::new(&object.spec).err()
+    let spec = &object.spec;
+    for (field, group) in [
+        ("consumerGroup", Some(&spec.consumer_group)),
+        ("targetConsumerGroup", spec.target_consumer_group.as_ref()),
+    ] {
+        // The client takes C strings.
+        if group.is_some_and(|group| group.contains('\0')) {
+            return Some(format!("spec.{field} must not hold a NUL character"));
+        }
+    }
+    Selection::new(spec).err()
 }
 
 fn confirmation(object: &AppMigration, confirmed: bool) -> Statement {

@@ -203,6 +203,51 @@ fn a_piece_that_was_altered_is_noticed() {
     }
 }
 
+/// Whoever may write ConfigMaps in the namespace may write the journal too.
+#[test]
+fn an_index_names_parts_of_its_own_journal_alone() {
+    let with = |index: serde_json::Value| {
+        let data = BTreeMap::from([(INDEX_FILE.to_owned(), index.to_string())]);
+        let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
+        map.metadata.name = Some("app-plan".into());
+        part_names(&map)
+    };
+    assert_eq!(with(json!({ "plan.json.gz.0": "app-plan-12" })).unwrap().len(), 1);
+    for other in [
+        "kube-root-ca.crt",
+        "app-plan",
+        "app-plan-",
+        "app-plan-1a",
+        "app-plan--1",
+        "my-app-plan-1",
+        "app-plan-9999999999",
+    ] {
+        let error = with(json!({ "plan.json.gz.0": other })).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{other}` is no part of this plan")), "{error}");
+    }
+    let many: BTreeMap<String, String> =
+        (0..300).map(|n| (format!("k{n}"), format!("app-plan-{n}"))).collect();
+    assert!(with(json!(many)).unwrap_err().to_string().contains("300 parts"));
+}
+
+#[test]
+fn a_file_that_unpacks_to_too_much_is_refused() {
+    // 64 MiB of spaces are 64 KiB.
+    let packed = super::gzip(&vec![b' '; 64 << 20]);
+    assert!(packed.len() < 100 * 1024);
+    let index = json!({ "plan.json.gz.0": "app-plan-1" }).to_string();
+    let mut first =
+        ConfigMap { data: Some(BTreeMap::from([(INDEX_FILE.to_owned(), index)])), ..ConfigMap::default() };
+    first.metadata.name = Some("app-plan".into());
+    let mut part = ConfigMap {
+        binary_data: Some(BTreeMap::from([("plan.json.gz.0".to_owned(), ByteString(packed))])),
+        ..ConfigMap::default()
+    };
+    part.metadata.name = Some("app-plan-1".into());
+    let error = decode(&first, &[part]).unwrap_err().to_string();
+    assert!(error.contains("plan.json") && error.contains("unpacks to more than"), "{error}");
+}
+
 #[test]
 fn a_file_or_an_index_that_does_not_parse_is_named() {
     for file in [PLAN_FILE, SNAPSHOT_FILE] {

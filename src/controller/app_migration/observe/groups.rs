@@ -34,7 +34,8 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     if group.is_active() {
         let visible = clusters.source.topics().await.map_err(on_source)?;
         let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
-        let takes = |topic: &String| Selection::new(&live.object.spec).is_ok_and(|s| s.takes(topic));
+        let selection = Selection::new(&live.object.spec).ok();
+        let takes = |topic: &String| selection.as_ref().is_some_and(|s| s.takes(topic));
         let hidden: BTreeSet<String> = assigned.filter(|t| !visible.contains_key(t)).filter(takes).collect();
         let unseen = if hidden.is_empty() {
             String::new()

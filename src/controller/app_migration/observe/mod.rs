@@ -10,7 +10,7 @@ mod unmoved;
 
 use std::time::Instant;
 
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
 use crate::{
     api::v1alpha1::{AppMigration, ConditionType, K2KReplicator, Reason, RecordTimestamps},
@@ -82,8 +82,12 @@ type Usable = Result<Box<Replicator>, (Reason, String)>;
 
 fn replicator(object: &AppMigration, context: &Context) -> Usable {
     let name = &object.spec.replicator_ref.name;
-    let reference = ObjectRef::new(name).within(&object.namespace().unwrap_or_default());
-    let Some(found) = context.replicators.get(&reference) else {
+    let namespace = object.namespace().unwrap_or_default();
+    if context.replicators.is_malformed(&namespace, name) {
+        let text = format!("K2KReplicator {name} does not fit its CRD and cannot be read; see its status");
+        return Err((Reason::ReplicatorNotReady, text));
+    }
+    let Some(found) = context.replicators.get(&namespace, name) else {
         let text = format!("there is no K2KReplicator {name} in this namespace; create it");
         return Err((Reason::ReplicatorNotFound, text));
     };
@@ -193,10 +197,9 @@ async fn rival(live: &Live, context: &Context) -> Option<String> {
             && status.is_some_and(|s| s.stop_confirmed_at.is_some() && s.completed_at.is_none())
             && m.spec.target_group() == live.object.spec.target_group()
     };
-    let all = context.migrations.state();
-    let mut earlier: Vec<_> = all.iter().filter(|m| competes(m) && order(m) < mine).collect();
-    earlier.sort_by_key(|m| order(m));
-    for rival in earlier {
+    let mut earlier = context.migrations.filter(|m| competes(m) && order(m) < mine);
+    earlier.sort_by_key(order);
+    for rival in &earlier {
         let name = format!("{}/{}", rival.namespace().unwrap_or_default(), rival.name_any());
         match target_of(rival, context).await {
             Some(Ok(theirs)) if theirs == target => return Some(name),
@@ -217,7 +220,7 @@ async fn target_of(migration: &AppMigration, context: &Context) -> Option<Result
     if let Some(known) = context.target_of(&namespace, name) {
         return Some(Ok(known));
     }
-    let found = context.replicators.get(&ObjectRef::new(name).within(&namespace))?;
+    let found = context.replicators.get(&namespace, name)?;
     let replicator = Replicator::new(&found).ok()?;
     Some(context.target(&namespace, name, &replicator.target).await.map(|(_, id)| id))
 }

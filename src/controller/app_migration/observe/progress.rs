@@ -3,7 +3,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
 use crate::api::v1alpha1::{ConditionType, Reason};
 
@@ -68,8 +68,8 @@ fn has_changed(live: &Live, context: &Context) -> bool {
         return true;
     }
     let object = &live.object;
-    let reference = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
-    context.migrations.get(&reference).is_none_or(|now| {
+    let namespace = object.namespace().unwrap_or_default();
+    context.migrations.get(&namespace, &object.name_any()).is_none_or(|now| {
         now.metadata.uid != object.metadata.uid
             || now.metadata.generation > object.metadata.generation
             || now.metadata.deletion_timestamp.is_some()

@@ -1,0 +1,57 @@
+//! The journal, which anybody may alter who may write ConfigMaps in the namespace: nothing in it panics or
+//! unpacks to more than its bound, and what is read is written back as it was.
+
+#![no_main]
+
+use std::{collections::BTreeMap, io::Write as _};
+
+use appmigration::{
+    api::v1alpha1::AppMigration,
+    controller::journal::{self, decode, encode},
+};
+use flate2::{Compression, write::GzEncoder};
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
+use libfuzzer_sys::fuzz_target;
+
+fn migration() -> AppMigration {
+    let json = r#"{"metadata":{"name":"app","namespace":"a","uid":"u"},
+        "spec":{"replicatorRef":{"name":"k2k"},"consumerGroup":"g"}}"#;
+    serde_json::from_str(json).expect("a migration")
+}
+
+fn map(name: &str, data: BTreeMap<String, String>, pieces: BTreeMap<String, Vec<u8>>) -> ConfigMap {
+    let mut map = ConfigMap {
+        data: Some(data),
+        binary_data: Some(pieces.into_iter().map(|(key, bytes)| (key, ByteString(bytes))).collect()),
+        ..ConfigMap::default()
+    };
+    map.metadata.name = Some(name.to_owned());
+    map
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fuzz_target!(|input: (&str, &str, &str, u8, Vec<u8>)| {
+    let (plan, snapshot, index, how, bytes) = input;
+    let mut data = BTreeMap::new();
+    let mut pieces = BTreeMap::new();
+    data.insert("snapshot.json".to_owned(), snapshot.to_owned());
+    if how & 1 == 0 {
+        data.insert("plan.json".to_owned(), plan.to_owned());
+    } else {
+        let index = if how & 2 == 0 { r#"{"plan.json.gz.0":"app-plan-1"}"# } else { index };
+        data.insert("index.json".to_owned(), index.to_owned());
+        pieces.insert("plan.json.gz.0".to_owned(), if how & 4 == 0 { packed(plan) } else { bytes });
+    }
+    let (first, part) = (map("app-plan", data, BTreeMap::new()), map("app-plan-1", BTreeMap::new(), pieces));
+    let _ = journal::part_names(&first);
+    let Ok(journal) = decode(&first, &[part]) else { return };
+    let Ok(maps) = encode(&migration(), &journal) else { return };
+    let (first, parts) = maps.split_last().expect("one at least");
+    let again = decode(first, parts).expect("what was written");
+    assert_eq!((again.plan, again.snapshot), (journal.plan, journal.snapshot));
+});

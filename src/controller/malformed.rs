@@ -1,0 +1,124 @@
+//! Objects that our types cannot read: stored while the CRD was another one, or was looser. Nothing is done for
+//! them but to say what is wrong, once; all others go on.
+
+use std::{fmt::Debug, sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api, CustomResourceExt, Resource,
+    api::{ApiResource, DynamicObject, PostParams},
+    core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject},
+    runtime::controller::Action,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::{
+    api::v1alpha1::{ConditionType, Reason},
+    manifest,
+};
+
+use super::{
+    Context, KubeError,
+    conditions::{self, Statement},
+    within_deadline,
+};
+
+/// A look at an object that may be malformed; `look` is for those that are not.
+pub async fn reconcile<K, F>(
+    object: Arc<DeserializeGuard<K>>,
+    context: Arc<Context>,
+    look: fn(Arc<K>, Arc<Context>) -> F,
+) -> Result<Action, KubeError>
+where
+    K: Kind,
+    F: Future<Output = Result<Action, KubeError>>,
+{
+    match &object.0 {
+        Ok(readable) => look(Arc::new(readable.clone()), context).await,
+        Err(invalid) => tell::<K>(invalid, &context).await,
+    }
+}
+
+/// What both of our kinds are.
+pub trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + CustomResourceExt
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + CustomResourceExt
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Says in the object's status what is wrong with it. What else is in the status stays: a latch, a plan.
+async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Action, KubeError> {
+    let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
+    let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
+    if let Some(mut object) = within_deadline(api.get_opt(name)).await? {
+        let why = why::<K>(&object, &invalid.error);
+        if let Some(text) = why.filter(|text| note(&mut object, text)) {
+            tracing::warn!(kind = %K::kind(&()), namespace, object = name, why = text, "cannot be read");
+            match within_deadline(api.replace_status(name, &PostParams::default(), &object)).await {
+                Ok(_) => {}
+                // An API server before 1.30 takes no status of an object whose spec its CRD refuses.
+                Err(KubeError::Call(kube::Error::Api(status))) if status.code == 422 => {
+                    tracing::warn!(namespace, object = name, "its status cannot be written either");
+                }
+                Err(error) => return Err(error),
+            }
+            let guard = DeserializeGuard::<K>(Err(invalid.clone()));
+            context.tell(&guard, true, Reason::InvalidSpec, "Read", &text).await;
+        }
+    }
+    let uid = invalid.metadata.uid.clone().unwrap_or_default();
+    let recheck = context.options.stalled_recheck;
+    Ok(Action::requeue(context.pace(&uid, |pace| pace.after(recheck, Instant::now()))))
+}
+
+/// What is wrong, by the schema, as that names the fields; none where it has been mended since.
+fn why<K: Kind>(object: &DynamicObject, error: &str) -> Option<String> {
+    let document = serde_json::to_value(object).unwrap_or_default();
+    if serde_json::from_value::<K>(document.clone()).is_ok() {
+        return None;
+    }
+    let problems = manifest::problems(&K::crd(), &document);
+    let problems = if problems.is_empty() { error.to_owned() } else { problems.join("; ") };
+    Some(format!("the object does not fit its CRD and cannot be read: {problems}; correct or delete it"))
+}
+
+/// Puts `text` into the status; false where it stands there already.
+fn note(object: &mut DynamicObject, text: &str) -> bool {
+    let generation = object.meta().generation;
+    let before = object.data.get("status").cloned().unwrap_or_default();
+    let mut status = if before.is_object() { before.clone() } else { json!({}) };
+    let mut conditions: Vec<Condition> =
+        serde_json::from_value(status["conditions"].take()).unwrap_or_default();
+    let ready = Statement::fails(Reason::InvalidSpec, text);
+    let stalled = Some(ConditionType::Stalled);
+    conditions::set_ready(&mut conditions, &ready, stalled, generation, Timestamp::now());
+    status["conditions"] = json!(conditions);
+    status["observedGeneration"] = json!(generation);
+    let changed = status != before;
+    if let Value::Object(data) = &mut object.data {
+        data.insert("status".to_owned(), status);
+    }
+    changed
+}
