@@ -23,8 +23,8 @@ mod election;
 
 /// A connection to the API server must be made within this time.
 const CONNECT: Duration = Duration::from_secs(10);
-/// A watch that is silent for longer has been lost: the server ends each one before that.
-const READ: Duration = Duration::from_secs(330);
+/// A watch that is silent for longer has been lost: the server ends each one after a minute.
+const READ: Duration = Duration::from_secs(75);
 
 /// At the end, steps under way may take so long; Kubernetes gives 30 s until it kills.
 const DRAIN: Duration = Duration::from_secs(20);

@@ -20,6 +20,7 @@ use kube::{
 
 use crate::harness::{
     Case, Migration, Operator, Reason, Topic, operator,
+    process::Frozen,
     stack::{DEADLINE, block_on, eventually, kube},
 };
 
@@ -268,33 +269,10 @@ fn a_leader_that_cannot_renew_stops_by_itself() {
     bench.topic(10);
     let a = Operator::start("lead-a", &SHORT);
     a.says("leading", 1, DEADLINE);
-    let frozen = Frozen::new();
+    let frozen = Frozen::new("kube-apiserver");
     a.says("the Lease could not be renewed", 1, DEADLINE);
     assert!(!a.leads());
     drop(frozen);
     a.says("leading", 2, DEADLINE);
     bench.migrate().completes_exactly();
-}
-
-/// An API server that is stopped in the middle of everything; dropped, it goes on.
-struct Frozen;
-
-fn signal(which: &str) {
-    let pid =
-        std::fs::read_to_string(format!("{}/kube-apiserver.pid", crate::harness::stack::var("STACK_DIR")))
-            .unwrap();
-    assert!(std::process::Command::new("kill").args([which, pid.trim()]).status().unwrap().success());
-}
-
-impl Frozen {
-    fn new() -> Self {
-        signal("-STOP");
-        Self
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        signal("-CONT");
-    }
 }

@@ -9,8 +9,10 @@ use std::{
 use serde_json::Value;
 
 use crate::harness::{
-    Case, Member, Reason, Side,
-    stack::{kubectl, var},
+    Case, Member, Operator, Reason, Side,
+    migration::ready_reason,
+    operator, sockets,
+    stack::{DEADLINE, eventually, kubectl, var},
 };
 
 /// Longer than a stalled object (10 s here) and a replicator (5 s) are left alone.
@@ -53,6 +55,83 @@ fn at_rest_nothing_is_written() {
     }
     member.leave();
     held.completes_exactly();
+}
+
+/// Everything has been said: an operator that is started anew writes nothing but its Lease, asks little, and
+/// closes every connection to Kafka.
+#[test]
+fn a_new_operator_finds_nothing_to_write_and_closes_its_connections() {
+    let case = Case::alone("quiet");
+    let orders = case.topic("orders", 1);
+    let holed = case.topic("holed", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    holed.fill(0, 10).copy(0, (0..4).chain(6..10));
+    case.replicator(|_| {});
+    operator::restart();
+    let groups = ["done", "gap", "open"].map(|name| format!("{}-{name}", case.group));
+    for (group, topic) in groups.iter().zip([&orders, &holed, &orders]) {
+        case.commit(Side::Source, group, [((topic.name.clone(), 0), 4.into())].into());
+    }
+    let migrate = |name: &str, group: &String, confirmed| {
+        case.migrate_as(name, |spec| {
+            spec.consumer_group.clone_from(group);
+            spec.stop_confirmed = confirmed;
+        })
+    };
+    let done = migrate("done", &groups[0], true);
+    let gap = migrate("gap", &groups[1], true);
+    let open = migrate("open", &groups[2], false);
+    let held = case.migrate_as("held", |spec| spec.suspend = true);
+    done.completes_exactly();
+    gap.stalls(Reason::GapOnTarget, &[&holed.at(0)]);
+    open.wait("its preview", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.preview.is_some()));
+    held.wait("Suspended", DEADLINE, |o| ready_reason(o) == Some("Suspended"));
+
+    operator::stay_away();
+    let before = versions(&case);
+    let slow = ["STALLED_RECHECK", "REPLICATOR_RECHECK", "PREVIEW_RECHECK", "SOURCE_WATCH"];
+    let slow = slow.map(|name| (format!("APPMIGRATION_{name}"), "1h"));
+    let mut extra: Vec<(&str, &str)> = slow.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    extra.push(("APPMIGRATION_KAFKA_IDLE", "2s"));
+    let since = lines_of_audit();
+    let operator = Operator::start("quiet", &extra);
+    operator.says("ready", 1, DEADLINE);
+    let brokers = sockets::of_brokers();
+    let connected = || -> Vec<u16> {
+        sockets::connected_to(sockets::pid("quiet")).intersection(&brokers).copied().collect()
+    };
+    eventually(DEADLINE, "a connection to Kafka", || !connected().is_empty());
+    eventually(DEADLINE, "no connection to Kafka", || connected().is_empty());
+    // So long nothing at all happens: no write, no connection.
+    let (start, asked) = (Instant::now(), requests(since));
+    while start.elapsed() < Duration::from_secs(12) {
+        assert_eq!(connected(), Vec::<u16>::new(), "after {:?}", start.elapsed());
+        assert_eq!(versions(&case), before, "{:#?}", writes(&case));
+        sleep(Duration::from_millis(500));
+    }
+    let all = requests(since);
+    let written: Vec<&String> =
+        all.iter().filter(|r| !["get", "list", "watch"].iter().any(|verb| r.starts_with(verb))).collect();
+    assert!(written.iter().all(|r| r.contains("/leases")), "{written:#?}");
+    let later: Vec<&String> = all[asked.len()..].iter().filter(|r| !r.contains("/leases")).collect();
+    assert!(later.len() <= 1, "asked at rest: {later:#?}");
+}
+
+fn lines_of_audit() -> usize {
+    fs::read_to_string(var("AUDIT_LOG")).unwrap().lines().count()
+}
+
+/// What operators asked of the API server since that line of its audit log, as `verb path`.
+fn requests(since: usize) -> Vec<String> {
+    let log = fs::read_to_string(var("AUDIT_LOG")).unwrap();
+    let events = log.lines().skip(since).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events
+        .filter(|e| {
+            e["user"]["username"].as_str().is_some_and(|user| user.ends_with(":appmigration-operator"))
+        })
+        .filter(|e| e["stage"] == "ResponseComplete")
+        .map(|e| format!("{} {}", e["verb"].as_str().unwrap(), e["requestURI"].as_str().unwrap()))
+        .collect()
 }
 
 /// Resource versions of everything in the namespace.

@@ -96,7 +96,11 @@ async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Acti
                     return Ok(Action::requeue(Duration::ZERO));
                 }
             }
-            Step::Look(what) => observe::look(what, &mut live, context).await?,
+            // Nothing is lost with a look.
+            Step::Look(what) => tokio::select! {
+                looked = observe::look(what, &mut live, context) => looked?,
+                () = context.stopped() => return Ok(Action::await_change()),
+            },
             Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, context).await?,
             Step::Rest(rest) => {
                 report::rest(&mut live, context, &rest.rungs).await?;

@@ -65,7 +65,7 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     })
     .await?;
     let ready = rungs.ready();
-    if rungs.finished || told.as_deref() == Some(ready.reason.as_str()) {
+    if rungs.as_told || told.as_deref() == Some(ready.reason.as_str()) {
         return Ok(());
     }
     let object = &live.object;
@@ -159,7 +159,7 @@ pub async fn write_with(
     let retry = live.object.annotations().get(RETRY_ANNOTATION).cloned();
     write(live, context, |status| {
         status.observed_generation = generation;
-        if rungs.finished {
+        if rungs.as_told {
             return;
         }
         change(status);

@@ -24,16 +24,16 @@ pub struct Rungs {
     pub ready: Option<Statement>,
     /// The object is suspended: the others stay as they are.
     pub suspended: bool,
-    /// The object is finished: everything stays as it is.
-    pub finished: bool,
+    /// Everything stays as it is, as with a finished object.
+    pub as_told: bool,
     /// The target refuses the commit for good.
     pub refused_for_good: bool,
 }
 
 impl Rungs {
-    /// Of a finished object.
-    pub fn finished() -> Self {
-        Self { finished: true, ..Self::default() }
+    /// What was told stands.
+    pub fn as_told() -> Self {
+        Self { as_told: true, ..Self::default() }
     }
 
     /// Sets one condition.

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     operator::TIMINGS,
+    process::signal,
     stack::{binary, stack, var},
 };
 
@@ -46,6 +47,15 @@ impl Operator {
 
     pub fn stop(&self) {
         self.tell("stop");
+    }
+
+    /// SIGTERM, without waiting for what comes of it.
+    pub fn terminate(&self) {
+        signal(&self.name, "-TERM");
+    }
+
+    pub fn is_running(&self) -> bool {
+        stack(&["operator", "status", "--name", &self.name]).is_ok()
     }
 
     pub fn pause(&self) {

@@ -2,6 +2,30 @@
 
 use std::process::{Child, Command};
 
+use super::sockets;
+
+/// A server of the stack that is stopped in the middle of everything; dropped, it goes on.
+pub struct Frozen(String);
+
+impl Frozen {
+    pub fn new(server: &str) -> Self {
+        signal(server, "-STOP");
+        Self(server.to_owned())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal(&self.0, "-CONT");
+    }
+}
+
+/// Sends a signal to a server of the stack.
+pub fn signal(server: &str, which: &str) {
+    let pid = sockets::pid(server).to_string();
+    assert!(Command::new("kill").args([which, &pid]).status().unwrap().success(), "{which} {server}");
+}
+
 pub struct Process(Child);
 
 impl Process {

@@ -41,7 +41,7 @@ const QUIET_PERIODS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duratio
 pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     let status = object.status.clone().unwrap_or_default();
     if status.completed_at.is_some() {
-        return Step::Rest(Rest { rungs: Rungs::finished(), next: Next::Never });
+        return Step::Rest(Rest { rungs: Rungs::as_told(), next: Next::Never });
     }
     let mut rungs = Rungs::default();
     if object.spec.suspend {

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     super::{
-        super::conditions::Statement,
+        super::conditions::{self, Statement},
         rungs::{self, Rungs},
         seen::{Group, Mapping, Quiet, Seen},
         step::{Act, Look, Next, Step},
@@ -50,6 +50,9 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
         Some(Quiet::Moving(why, wait)) => {
             rest(rungs.with(rung, Statement::fails(Reason::OffsetsMoving, why.clone())), Next::After(*wait))
         }
+        // Seen to stand still before, by an operator that has been started anew since or by another one: it is
+        // seen again before anything is done, and nothing else is said of it meanwhile.
+        Some(Quiet::Running(wait)) if told_inactive(object) => rest(Rungs::as_told(), Next::After(*wait)),
         Some(Quiet::Running(wait)) => {
             let text = format!(
                 "no members; its offsets must stand still for {} s (spec.quietPeriod)",
@@ -62,6 +65,15 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
             mapping(object, seen, rungs.with(rung, Statement::holds(Reason::Inactive, text)))
         }
     }
+}
+
+/// Whether the group was found to be inactive under this very spec, and what stands in the status is no error of
+/// the moment.
+fn told_inactive(object: &AppMigration) -> bool {
+    let find = |kind| conditions::find(&object.status.as_ref()?.conditions, kind);
+    let (inactive, ready) = (find(ConditionType::SourceGroupInactive), find(ConditionType::Ready));
+    inactive.is_some_and(|c| c.status == "True" && c.observed_generation == object.metadata.generation)
+        && ready.and_then(|c| Reason::parse(&c.reason)).is_some_and(|reason| !reason.is_error())
 }
 
 fn mapping(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {

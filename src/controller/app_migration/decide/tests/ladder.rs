@@ -33,7 +33,7 @@ fn a_finished_object_is_never_looked_at_again_whatever_it_says() {
     let status = object.status.get_or_insert_default();
     status.completed_at = status.stop_confirmed_at.clone();
     let rest = rest(decide(&object, &nothing()));
-    assert!(rest.rungs.finished);
+    assert!(rest.rungs.as_told);
     assert_eq!(rest.next, Next::Never);
 }
 

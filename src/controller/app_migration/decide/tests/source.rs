@@ -62,6 +62,34 @@ fn the_quiet_period_is_waited_for_just_as_long_as_it_lasts() {
     stands_at(&rest, ConditionType::SourceGroupInactive);
 }
 
+/// An operator that is started anew has not seen the group stand still; what was said of it stands meanwhile.
+#[test]
+fn a_quiet_period_that_was_over_runs_again_in_silence() {
+    let left = Duration::from_secs(3);
+    let told = |inactive: &str, ready: &str, generation: i64| {
+        let mut object = migration(&json!({}));
+        let condition = |kind: &str, status: &str, reason: &str| {
+            json!({ "type": kind, "status": status, "reason": reason, "message": "m",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": generation })
+        };
+        let conditions = json!([
+            condition("SourceGroupInactive", inactive, "Inactive"),
+            condition("Ready", "False", ready)
+        ]);
+        let status = object.status.get_or_insert_default();
+        status.conditions = serde_json::from_value(conditions).unwrap();
+        let seen = Seen { quiet: Some(Quiet::Running(left)), ..up_to_quiet(&object, None) };
+        let Step::Rest(rest) = decide(&object, &seen) else { panic!("no rest") };
+        assert_eq!(rest.next, Next::After(left));
+        rest.rungs.as_told
+    };
+    let now = migration(&json!({})).metadata.generation.unwrap();
+    assert!(told("True", "GapOnTarget", now));
+    assert!(!told("True", "GapOnTarget", now - 1));
+    assert!(!told("True", "TargetUnavailable", now));
+    assert!(!told("Unknown", "NotJudged", now));
+}
+
 #[test]
 fn a_group_that_stands_still_is_mapped() {
     let object = migration(&json!({}));

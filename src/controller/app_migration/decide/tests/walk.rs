@@ -82,7 +82,7 @@ fn hold(step: &Step, object: &AppMigration, seen: &Seen) -> Result<(), String> {
         Step::Act(Act::StorePlan | Act::Commit, rungs) => rungs,
         _ => return Ok(()),
     };
-    if rungs.finished {
+    if rungs.as_told {
         return Ok(());
     }
     report::apply(&mut status, rungs, object.metadata.generation);
@@ -181,7 +181,7 @@ proptest! {
             let rest = walk(&mut object, &mut c);
             prop_assert!(rest.is_ok(), "{rest:?}");
             let rungs = rest.unwrap().rungs;
-            if rungs.finished {
+            if rungs.as_told {
                 break;
             }
             let status = object.status.get_or_insert_default();
