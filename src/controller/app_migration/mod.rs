@@ -172,7 +172,8 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         Next::BackOff => {
             let error = rest.rungs.ready().reason.is_error();
             let cap = if error { options.backoff_max } else { options.backoff_max.min(LONGEST_WAIT) };
-            let pause = (took * SHARE).min(LONGEST_PAUSE);
+            // Waiting in vain for a cluster is no work.
+            let pause = if error { Duration::ZERO } else { (took * SHARE).min(LONGEST_PAUSE) };
             context.pace(uid, |pace| {
                 pace.failed(error);
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);

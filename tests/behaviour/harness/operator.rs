@@ -79,7 +79,7 @@ fn lock() -> MutexGuard<'static, bool> {
 fn launch(extra: &[(&str, &str)]) {
     let mut command = Command::new(var("STACK"));
     command.args(["operator", "start"]).env("APPMIGRATION_BIN", binary());
-    command.env("APPMIGRATION_LOG_LEVEL", "info").env("NO_COLOR", "1");
+    command.env("APPMIGRATION_LOG_LEVEL", std::env::var("TEST_LOG").unwrap_or("info".into())).env("NO_COLOR", "1");
     command.envs(TIMINGS).envs(extra.iter().copied());
     let out = command.output().unwrap();
     assert!(
