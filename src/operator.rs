@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, Config};
+use kube::Config;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     controller,
-    runtime::{Health, http},
+    runtime::{Health, http, kubernetes},
 };
 
 /// A connection to the API server must be made within this time.
@@ -40,7 +40,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::infer().await?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
-    let client = Client::try_from(config)?;
+    let client = kubernetes::client(config)?;
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind(arguments.listen)

@@ -1,8 +1,15 @@
-//! Logs: text or JSON, one line per transition, to standard error.
+//! Logs: text or JSON, one line per transition, to standard error. Traces: off unless a collector is named.
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,15 +36,22 @@ pub struct Logs {
     log_format: LogFormat,
 }
 
+/// Spans of single calls: for traces. In a log a call is a line of its own, and its reconcile the span.
+pub const CALLS: &str = "appmigration::calls";
+
 /// Sets logging up, once.
 pub fn init(logs: &Logs) {
     let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let registry = tracing_subscriber::registry().with(filter);
+    let filter = filter.and(filter_fn(|metadata: &Metadata<'_>| metadata.target() != CALLS));
     let colours = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
+    let registry = tracing_subscriber::registry();
     // A second call, in a test, is no harm.
     let _ = match logs.log_format {
-        LogFormat::Text => registry.with(layer).try_init(),
-        LogFormat::Json => registry.with(layer.json()).try_init(),
+        LogFormat::Text => registry.with(layer.with_filter(filter)).try_init(),
+        // The span is the reconcile: there is never another one around it.
+        LogFormat::Json => registry
+            .with(layer.json().flatten_event(true).with_span_list(false).with_filter(filter))
+            .try_init(),
     };
 }

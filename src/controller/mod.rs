@@ -7,6 +7,7 @@ mod conformance;
 mod context;
 mod fault;
 mod k2k_replicator;
+mod measure;
 mod pace;
 mod replicator;
 mod run;

@@ -14,14 +14,14 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     api::v1alpha1::{AppMigration, K2KReplicator},
-    runtime::{Health, Heartbeat, Readiness},
+    runtime::{Health, Heartbeat, Readiness, metrics},
 };
 
-use super::{Context, KubeError, Options, app_migration, k2k_replicator};
+use super::{Context, KubeError, Options, app_migration, k2k_replicator, measure};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
@@ -56,6 +56,7 @@ pub async fn run(
     }
     health.not_ready("caches are being filled");
     let config = controller::Config::default().concurrency(options.concurrency);
+    let failed = Notify::new();
     let stopped = || {
         let mut stop = stop.clone();
         async move {
@@ -65,20 +66,30 @@ pub async fn run(
     let migration = Controller::new(migrations.clone(), watcher::Config::default());
     let replicator = Controller::new(replicators.clone(), watcher::Config::default());
     let context = Arc::new(Context::new(client, migration.store(), replicator.store(), options));
+    let measured = Arc::clone(&context);
+    metrics::at_each_scrape(move |metrics| measure::gauges(&measured, metrics));
     let (all, known) = (migration.store(), replicator.store());
     let migration = migration
         .with_config(config.clone())
-        .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| {
+        .watches(replicators.clone(), watcher::Config::default(), move |replicator: K2KReplicator| {
             users(&all, &replicator)
         })
         .graceful_shutdown_on(stopped())
-        .run(app_migration::reconcile, retry, Arc::clone(&context))
-        .for_each(|outcome| async { trace(outcome) });
+        .run(
+            |o, c| measure::reconcile(measure::MIGRATION, o, c, app_migration::reconcile),
+            retry,
+            Arc::clone(&context),
+        )
+        .for_each(|outcome| async { trace(outcome, &failed) });
     let replicator = replicator
         .with_config(config)
         .graceful_shutdown_on(stopped())
-        .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
-        .for_each(|outcome| async { trace(outcome) });
+        .run(
+            |o, c| measure::reconcile(measure::REPLICATOR, o, c, k2k_replicator::reconcile),
+            retry,
+            Arc::clone(&context),
+        )
+        .for_each(|outcome| async { trace(outcome, &failed) });
     let caches = async {
         let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
         if filled.0.is_ok() && filled.1.is_ok() {
@@ -96,6 +107,7 @@ pub async fn run(
             )
         } => {}
         () = caches => {}
+        () = lists_again(&failed, (&migrations, &replicators), &health) => {}
         () = evict(&context) => {}
     }
     Ok(())
@@ -120,22 +132,37 @@ async fn alive(controller: impl Future<Output = ()>, heartbeat: Heartbeat) {
     }
 }
 
-/// Waits until the kind can be listed: CRDs may be installed after the operator.
+/// Whenever a watch has failed: waits until both kinds can be listed again, and is not ready for so long. The
+/// watches themselves go on trying.
+async fn lists_again(
+    failed: &Notify,
+    (migrations, replicators): (&Api<AppMigration>, &Api<K2KReplicator>),
+    health: &Health,
+) {
+    loop {
+        failed.notified().await;
+        installed(migrations, health).await;
+        installed(replicators, health).await;
+    }
+}
+
+/// Waits until the kind can be listed: CRDs may be installed after the operator, or be taken away under it.
 async fn installed<K>(api: &Api<K>, health: &Health)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
+    let crd = format!("{}.{}", K::plural(&()), K::group(&()));
     while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
-        let crd = format!("{}.{}", K::plural(&()), K::group(&()));
-        if error.is_stale() {
-            tracing::warn!(crd, "the CRD is not installed; waiting for it");
-            health.not_ready(format!("the CRD {crd} is not installed"));
+        let why = if error.is_stale() {
+            format!("the CRD {crd} is not installed")
         } else {
-            tracing::warn!(crd, %error, "the kind cannot be listed yet; trying again");
-            health.not_ready(format!("{crd} cannot be listed: {error}"));
-        }
+            format!("{crd} cannot be listed: {error}")
+        };
+        tracing::warn!("{why}; waiting for it");
+        health.hinder(Some(why));
         tokio::time::sleep(CRD_POLL).await;
     }
+    health.hinder(None);
 }
 
 /// The migrations that name `replicator`.
@@ -171,16 +198,13 @@ fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, conte
 
 type Outcome<K> = Result<(ObjectRef<K>, Action), controller::Error<KubeError, watcher::Error>>;
 
-fn trace<K: Resource<DynamicType = ()>>(outcome: Outcome<K>) {
+fn trace<K: Resource<DynamicType = ()>>(outcome: Outcome<K>, failed: &Notify) {
     match outcome {
-        Ok((object, _)) => tracing::trace!(%object, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error, object)) if error.is_stale() => {
-            tracing::debug!(%object, %error, "read again");
+        // Reconciles have told of themselves.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
+        Err(error) => {
+            tracing::warn!(%error, "watch");
+            failed.notify_one();
         }
-        Err(controller::Error::ReconcilerFailed(error, object)) => {
-            tracing::warn!(%object, %error, "will retry");
-        }
-        Err(controller::Error::ObjectNotFound(_)) => {}
-        Err(error) => tracing::warn!(%error, "watch"),
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! - [`health`]: whether the process is alive, and whether it can do its work.
 //! - [`http`]: `/livez`, `/readyz`, `/metrics`.
+//! - [`kubernetes`]: the client of the API server.
+//! - [`metrics`]: what is measured.
 
 pub mod health;
 pub mod http;
+pub mod kubernetes;
+pub mod metrics;
 
 pub use health::{Health, Heartbeat, Readiness};

@@ -79,7 +79,7 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
             }
         }
     }
-    tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
+    tracing::error!("no end of steps; looking again later");
     let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
     Ok(schedule(&rest, &uid, &context, started.elapsed()))
 }

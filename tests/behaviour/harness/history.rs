@@ -10,7 +10,10 @@ use std::{
 use futures::{StreamExt, pin_mut};
 use kube::{
     Api, Resource, ResourceExt,
-    runtime::watcher::{self, Event},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -51,7 +54,9 @@ impl History {
             + Send
             + 'static,
     {
-        let events = watcher::watcher(Api::<K>::all(stack::kube()), watcher::Config::default());
+        // Patient: a test may take a CRD away for a while.
+        let events =
+            watcher::watcher(Api::<K>::all(stack::kube()), watcher::Config::default()).default_backoff();
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
