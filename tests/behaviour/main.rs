@@ -38,6 +38,7 @@ mod rules_live;
 mod rules_records;
 mod rules_shared;
 mod searches;
+mod seen;
 mod source_group;
 mod target_group;
 mod windows;

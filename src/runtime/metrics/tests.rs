@@ -13,17 +13,17 @@ const UNITS: [&str; 4] = ["bytes", "partitions", "records", "seconds"];
 fn fill() {
     let m = metrics();
     let (controller, outcome) = ("AppMigration", "success");
-    m.reconciles.get_or_create(&super::ReconcileLabels { controller, outcome });
-    m.reconcile_duration.get_or_create(&super::ControllerLabel { controller });
-    m.errors.get_or_create(&super::ErrorLabels::new(controller, Reason::SourceUnavailable));
-    m.migrations.get_or_create(&Reason::Completed.into());
-    m.replicators.get_or_create(&Reason::Ready.into());
-    m.read.get_or_create(&super::Reading { by: "scan" });
-    m.kafka_calls.get_or_create(&super::KafkaLabels { call: "connect", outcome });
-    m.kafka_call_duration.get_or_create(&super::CallLabel { call: "connect" });
+    let _ = m.reconciles.get_or_create(&super::ReconcileLabels { controller, outcome });
+    let _ = m.reconcile_duration.get_or_create(&super::ControllerLabel { controller });
+    let _ = m.errors.get_or_create(&super::ErrorLabels::new(controller, Reason::SourceUnavailable));
+    let _ = m.migrations.get_or_create(&Reason::Completed.into());
+    let _ = m.replicators.get_or_create(&Reason::Ready.into());
+    let _ = m.read.get_or_create(&super::Reading { by: "scan" });
+    let _ = m.kafka_calls.get_or_create(&super::KafkaLabels { call: "connect", outcome });
+    let _ = m.kafka_call_duration.get_or_create(&super::CallLabel { call: "connect" });
     let (verb, resource) = ("get", "secrets");
-    m.kubernetes_requests.get_or_create(&super::KubernetesLabels { verb, resource, outcome });
-    m.kubernetes_request_duration.get_or_create(&super::VerbLabel { verb, resource });
+    let _ = m.kubernetes_requests.get_or_create(&super::KubernetesLabels { verb, resource, outcome });
+    let _ = m.kubernetes_request_duration.get_or_create(&super::VerbLabel { verb, resource });
 }
 
 #[test]

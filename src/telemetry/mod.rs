@@ -1,8 +1,10 @@
 //! Logs: text or JSON, one line per transition, to standard error. Traces: off unless a collector is named.
 
+mod otlp;
+
 use std::io::IsTerminal as _;
 
-use tracing::Metadata;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, filter_fn},
@@ -34,18 +36,34 @@ pub struct Logs {
     /// How logs look.
     #[arg(long, env = "APPMIGRATION_LOG_FORMAT", default_value = "text", value_enum, global = true)]
     log_format: LogFormat,
+    /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, as `http://collector:4318`.
+    /// Default: nowhere.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true)]
+    otlp_endpoint: Option<String>,
 }
 
 /// Spans of single calls: for traces. In a log a call is a line of its own, and its reconcile the span.
 pub const CALLS: &str = "appmigration::calls";
 
-/// Sets logging up, once.
-pub fn init(logs: &Logs) {
+/// Keeps telemetry going; what is left to be told is told when it is dropped.
+#[must_use]
+pub struct Telemetry {
+    _exporter: Option<otlp::Exporter>,
+}
+
+/// Sets logs and traces up, once. Errors: the collector's endpoint is no URL.
+pub fn init(logs: &Logs) -> Result<Telemetry, Box<dyn std::error::Error>> {
+    let endpoint = logs.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
+    let exporter = endpoint.map(otlp::Exporter::new).transpose()?;
+    let traces = exporter.as_ref().map(|exporter| {
+        let layer = tracing_opentelemetry::layer().with_tracer(exporter.tracer());
+        layer.with_filter(filter_fn(is_traced))
+    });
     let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = filter.and(filter_fn(|metadata: &Metadata<'_>| metadata.target() != CALLS));
     let colours = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(traces);
     // A second call, in a test, is no harm.
     let _ = match logs.log_format {
         LogFormat::Text => registry.with(layer.with_filter(filter)).try_init(),
@@ -54,4 +72,10 @@ pub fn init(logs: &Logs) {
             .with(layer.json().flatten_event(true).with_span_list(false).with_filter(filter))
             .try_init(),
     };
+    Ok(Telemetry { _exporter: exporter })
+}
+
+/// Our own spans, and what is told within them.
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("appmigration") && (metadata.is_span() || *metadata.level() <= Level::INFO)
 }
