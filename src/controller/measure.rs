@@ -72,7 +72,7 @@ fn unique() -> u32 {
 /// A reconcile came to `reason`: counted where it is trouble.
 pub fn came_to(controller: &'static str, reason: Reason, stalled: bool) {
     if stalled || reason.is_error() {
-        metrics().errors.get_or_create(&ErrorLabels::new(controller, reason)).inc();
+        metrics().errors.get_or_create(&ErrorLabels { controller, reason: reason.as_str() }).inc();
     }
 }
 

@@ -11,7 +11,7 @@ use kube::{Client, Config, client::ClientBuilder};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::metrics::{KubernetesLabels, VerbLabel, metrics};
+use super::metrics::{KubernetesLabels, RequestLabels, metrics};
 use crate::telemetry::CALLS;
 
 /// A client whose requests are measured.
@@ -85,7 +85,7 @@ impl Drop for Asked {
         let took = start.elapsed();
         let metrics = metrics();
         metrics.kubernetes_requests.get_or_create(&KubernetesLabels { verb, resource, outcome }).inc();
-        let duration = metrics.kubernetes_request_duration.get_or_create(&VerbLabel { verb, resource });
+        let duration = metrics.kubernetes_request_duration.get_or_create(&RequestLabels { verb, resource });
         duration.observe(took.as_secs_f64());
     }
 }

@@ -25,13 +25,8 @@ pub enum LogFormat {
 /// What is logged, and how.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Logs {
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter as `appmigration=debug`.
-    #[arg(
-        long,
-        env = "APPMIGRATION_LOG_LEVEL",
-        default_value = "info,kube=warn,kube_runtime=warn",
-        global = true
-    )]
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter as `info,appmigration=debug`.
+    #[arg(long, env = "APPMIGRATION_LOG_LEVEL", default_value = "info", global = true)]
     log_level: String,
     /// How logs look.
     #[arg(long, env = "APPMIGRATION_LOG_FORMAT", default_value = "text", value_enum, global = true)]
@@ -51,7 +46,10 @@ pub struct Telemetry {
     _exporter: Option<otlp::Exporter>,
 }
 
-/// Sets logs and traces up, once. Errors: the collector's endpoint is no URL.
+/// What the libraries would say beside, as a span of theirs around each reconcile; unless the filter names them.
+const QUIET: &str = "kube=warn,kube_client=warn,kube_runtime=warn";
+
+/// Sets logs and traces up, once. Errors: the filter cannot be read, or the collector's endpoint is no URL.
 pub fn init(logs: &Logs) -> Result<Telemetry, Box<dyn std::error::Error>> {
     let endpoint = logs.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
     let exporter = endpoint.map(otlp::Exporter::new).transpose()?;
@@ -59,7 +57,8 @@ pub fn init(logs: &Logs) -> Result<Telemetry, Box<dyn std::error::Error>> {
         let layer = tracing_opentelemetry::layer().with_tracer(exporter.tracer());
         layer.with_filter(filter_fn(is_traced))
     });
-    let filter = EnvFilter::try_new(&logs.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", logs.log_level));
+    let filter = filter.map_err(|error| format!("{}: {error} (--log-level)", logs.log_level))?;
     let filter = filter.and(filter_fn(|metadata: &Metadata<'_>| metadata.target() != CALLS));
     let colours = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);

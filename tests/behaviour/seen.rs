@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::harness::{
-    Case, GapPolicy, Reason, Side, http,
+    Case, GapPolicy, Reason, Side,
+    collector::{self, Collector, attribute},
+    http,
     openmetrics::Samples,
     operator,
     stack::{DEADLINE, kubectl},
@@ -122,6 +124,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     http::comes_to("/livez", 200, "ok");
     install_crds();
     http::comes_to("/readyz", 200, "ok");
+    case.replicator(|_| {});
     migrates(&case, "first");
 
     remove_crds();
@@ -129,6 +132,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     http::comes_to("/livez", 200, "ok");
     install_crds();
     http::comes_to("/readyz", 200, "ok");
+    case.replicator(|_| {});
     migrates(&case, "second");
     assert!(operator::is_running());
 }
@@ -138,7 +142,6 @@ fn migrates(case: &Case, name: &str) {
     orders.fill(0, 10).copy(0, 0..10);
     let group = format!("{}-{name}", case.group);
     case.commit(Side::Source, &group, [((orders.name.clone(), 0), 4.into())].into());
-    case.replicator(|_| {});
     case.migrate_as(name, |spec| spec.consumer_group = group).completes_exactly();
 }
 
@@ -164,6 +167,7 @@ fn each_line_of_the_log_is_json_and_says_whose_it_is() {
         ("APPMIGRATION_LOG_FORMAT", "json"),
         ("APPMIGRATION_LOG_LEVEL", "info,appmigration=debug"),
     ]);
+    case.replicator(|_| {});
     migrates(&case, "app");
     // Written at once, and never waited for.
     let log = operator::log()[before..].to_owned();
@@ -215,4 +219,53 @@ fn one_event_and_one_line_for_a_wait_whose_numbers_change() {
     let lines = operator::log_about(&case.namespace, 1_000);
     let lines: Vec<&str> = lines.lines().filter(|line| line.contains("ReplicationBehind")).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_collector_sees_the_reconciles_and_a_dead_one_holds_nothing_up() {
+    let case = Case::alone("traces");
+    operator::stop();
+    let (listener, nobody) = collector::black_hole();
+    operator::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody)]);
+    case.replicator(|_| {});
+    migrates(&case, "first");
+    // Ends within its grace period.
+    operator::stop();
+    assert!(!operator::is_running());
+    assert!(operator::log().contains("the OpenTelemetry collector does not take traces"));
+    drop(listener);
+
+    let collector = Collector::start();
+    operator::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)]);
+    migrates(&case, "second");
+    // What is left is sent at the end.
+    operator::stop();
+    let spans = collector.spans();
+    assert!(spans.iter().all(|(service, _)| service == "appmigration-operator"));
+    let of = |name: &str, key: &str, value: &str| {
+        let mut all = spans.iter().map(|(_, span)| span);
+        let found = all.find(|span| span.name == name && attribute(&span.attributes, key) == value);
+        found.unwrap_or_else(|| panic!("no {name} with {key}={value} in {} spans", spans.len()))
+    };
+    let commit = of("kafka", "call", "commit_offsets");
+    let mut above = spans.iter().map(|(_, span)| span);
+    let reconcile =
+        above.find(|span| span.span_id == commit.parent_span_id).expect("what the commit is part of");
+    let told = ["name", "namespace", "controller"].map(|key| attribute(&reconcile.attributes, key));
+    assert_eq!(reconcile.name, "reconcile");
+    assert_eq!(told, ["second".to_owned(), case.namespace.clone(), "AppMigration".to_owned()]);
+    assert_eq!(attribute(&reconcile.attributes, "generation"), "1");
+    assert!(reconcile.start_time_unix_nano <= commit.start_time_unix_nano);
+    assert!(commit.end_time_unix_nano <= reconcile.end_time_unix_nano);
+    // The last word of the API server before it, and the mapping, are in the same trace.
+    for (name, key, value) in [
+        ("kubernetes", "resource", "appmigrations"),
+        ("kubernetes", "resource", "configmaps"),
+        ("kafka", "call", "connect"),
+    ] {
+        let span = of(name, key, value);
+        assert!(!span.parent_span_id.is_empty(), "{name} {value} is part of nothing");
+    }
+    let of_trace = |name: &str| spans.iter().any(|(_, s)| s.name == name && s.trace_id == commit.trace_id);
+    assert!(of_trace("mapping") && of_trace("kubernetes"));
 }

@@ -4,87 +4,86 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::api::v1alpha1::Reason;
 
-/// Which controller: by its kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ControllerLabel {
-    /// `AppMigration` or `K2KReplicator`.
-    pub controller: &'static str,
+/// The names of a label set, for the table of README.md.
+pub trait Names {
+    /// In the order in which they are written.
+    const NAMES: &'static [&'static str];
 }
 
-/// How a reconcile ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReconcileLabels {
-    /// `AppMigration` or `K2KReplicator`.
-    pub controller: &'static str,
-    /// `success`, `conflict` or `error`.
-    pub outcome: &'static str,
+macro_rules! labels {
+    ($($(#[doc = $doc:literal])+ $set:ident { $($(#[doc = $what:literal])+ $label:ident,)+ })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub struct $set { $($(#[doc = $what])+ pub $label: &'static str,)+ }
+
+        impl Names for $set {
+            const NAMES: &'static [&'static str] = &[$(stringify!($label)),+];
+        }
+    )+};
 }
 
-/// What a reconcile has met with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ErrorLabels {
-    controller: &'static str,
-    reason: &'static str,
-}
-
-impl ErrorLabels {
-    /// `reason`, met by the controller of `kind`.
-    pub fn new(kind: &'static str, reason: Reason) -> Self {
-        Self { controller: kind, reason: reason.as_str() }
+labels! {
+    /// A controller.
+    ControllerLabel {
+        /// The kind: `AppMigration` or `K2KReplicator`.
+        controller,
     }
-}
-
-/// The reason of a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
-    reason: &'static str,
+    /// The end of a reconcile.
+    ReconcileLabels {
+        /// The kind.
+        controller,
+        /// `success`, `conflict` or `error`.
+        outcome,
+    }
+    /// What a reconcile has met with.
+    ErrorLabels {
+        /// The kind.
+        controller,
+        /// A [`Reason`].
+        reason,
+    }
+    /// What `Ready` says.
+    ReasonLabel {
+        /// A [`Reason`].
+        reason,
+    }
+    /// What reads a log.
+    Reading {
+        /// `search` or `scan`.
+        by,
+    }
+    /// A call to Kafka.
+    CallLabel {
+        /// A [`crate::kafka::Call`].
+        call,
+    }
+    /// A call to Kafka and its end.
+    KafkaLabels {
+        /// A [`crate::kafka::Call`].
+        call,
+        /// `ok`, `cancelled`, or [`crate::kafka::KafkaError::kind`].
+        outcome,
+    }
+    /// A request to the API server.
+    RequestLabels {
+        /// As RBAC names it.
+        verb,
+        /// The kind's plural name.
+        resource,
+    }
+    /// A request to the API server and its end.
+    KubernetesLabels {
+        /// As RBAC names it.
+        verb,
+        /// The kind's plural name.
+        resource,
+        /// `ok`, `cancelled`, or what went wrong.
+        outcome,
+    }
 }
 
 impl From<Reason> for ReasonLabel {
     fn from(reason: Reason) -> Self {
         Self { reason: reason.as_str() }
     }
-}
-
-/// What reads a log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reading {
-    /// `search` or `scan`.
-    pub by: &'static str,
-}
-
-/// A call to Kafka.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CallLabel {
-    /// What was asked.
-    pub call: &'static str,
-}
-
-/// A call to Kafka and its end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KafkaLabels {
-    /// What was asked.
-    pub call: &'static str,
-    /// `ok`, or the kind of the error.
-    pub outcome: &'static str,
-}
-
-/// A request to the API server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct VerbLabel {
-    /// As RBAC names it.
-    pub verb: &'static str,
-    /// The kind's plural name.
-    pub resource: &'static str,
-}
-
-/// A request to the API server and its end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KubernetesLabels {
-    /// As RBAC names it.
-    pub verb: &'static str,
-    /// The kind's plural name.
-    pub resource: &'static str,
-    /// `ok`, or what went wrong.
-    pub outcome: &'static str,
 }

@@ -6,7 +6,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{LazyLock, Mutex, PoisonError, atomic::AtomicU64};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use prometheus_client::{
     encoding::text,
@@ -14,9 +14,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use labels::Names;
 pub use labels::{
     CallLabel, ControllerLabel, ErrorLabels, KafkaLabels, KubernetesLabels, Reading, ReasonLabel,
-    ReconcileLabels, VerbLabel,
+    ReconcileLabels, RequestLabels,
 };
 
 /// The media type of [`encode`]: `OpenMetrics`, which Prometheus reads from 2.5 on.
@@ -26,40 +27,60 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const SECONDS: [f64; 12] =
     [0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 172_800.0];
 
-/// Something that can be made without arguments and counted with.
-trait New {
+/// What can be counted with.
+trait Instrument {
+    const KIND: &'static str;
+    const LABELS: &'static [&'static str] = &[];
+
     fn new() -> Self;
 }
 
-impl New for Counter {
+impl Instrument for Counter {
+    const KIND: &'static str = "counter";
+
     fn new() -> Self {
         Self::default()
     }
 }
 
-impl New for Gauge {
+impl Instrument for Gauge {
+    const KIND: &'static str = "gauge";
+
     fn new() -> Self {
         Self::default()
     }
 }
 
-impl New for Gauge<f64, AtomicU64> {
-    fn new() -> Self {
-        Self::default()
-    }
-}
+impl Instrument for Histogram {
+    const KIND: &'static str = "histogram";
 
-impl New for Histogram {
     fn new() -> Self {
         Self::new(SECONDS)
     }
 }
 
-impl<S: Clone + std::hash::Hash + Eq, M: New> New for Family<S, M> {
+impl<S: Names + Clone + std::hash::Hash + Eq, M: Instrument> Instrument for Family<S, M> {
+    const KIND: &'static str = M::KIND;
+    const LABELS: &'static [&'static str] = S::NAMES;
+
     fn new() -> Self {
         Self::new_with_constructor(M::new)
     }
 }
+
+/// A metric, for people.
+pub struct Description {
+    /// As a scrape has it, with unit and suffix.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: String,
+}
+
+const PREFIX: &str = "appmigration";
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $type:ty as $name:literal $(in $unit:expr)?;)*) => {
@@ -70,15 +91,28 @@ macro_rules! metrics {
 
         impl Metrics {
             fn new() -> Self {
-                Self { $($field: <$type as New>::new(),)* }
+                Self { $($field: <$type as Instrument>::new(),)* }
             }
 
             fn register(&self, registry: &mut Registry) {
                 $(
-                    let help = concat!($($help),+).trim().trim_end_matches('.');
+                    // The registry ends the sentence itself.
+                    let help = one_line(&[$($help),+]).trim_end_matches('.').to_owned();
                     metrics!(@register registry, $name, help, self.$field.clone() $(, $unit)?);
                 )*
             }
+        }
+
+        /// All of them, in their order.
+        pub fn descriptions() -> Vec<Description> {
+            vec![$({
+                let (mut name, kind) = (format!("{PREFIX}_{}", $name), <$type as Instrument>::KIND);
+                $(name = format!("{name}_{}", $unit.as_str());)?
+                if kind == "counter" {
+                    name += "_total";
+                }
+                Description { name, kind, labels: <$type as Instrument>::LABELS, help: one_line(&[$($help),+]) }
+            }),*]
         }
     };
     (@register $registry:ident, $name:literal, $help:ident, $metric:expr) => {
@@ -87,6 +121,11 @@ macro_rules! metrics {
     (@register $registry:ident, $name:literal, $help:ident, $metric:expr, $unit:expr) => {
         $registry.register_with_unit($name, $help, $unit, $metric);
     };
+}
+
+/// The lines of a doc comment as one.
+fn one_line(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
 metrics! {
@@ -103,7 +142,8 @@ metrics! {
     migrations: Family<ReasonLabel, Gauge> as "migrations";
     /// Replicators by the reason of their condition Ready.
     replicators: Family<ReasonLabel, Gauge> as "replicators";
-    /// Time since the confirmation of the migration that is unfinished for the longest: its application stands still. 0 where none is.
+    /// Time since the confirmation of the unfinished migration that was confirmed first: its application stands
+    /// still for so long. 0 where there is none.
     longest_stop: Gauge as "longest_stop" in Unit::Seconds;
     /// Records that replication still has to copy before confirmed migrations can go on.
     lag: Gauge as "lag" in Unit::Other("records".to_owned());
@@ -135,7 +175,7 @@ metrics! {
     /// Requests to the API server that have ended, by outcome: ok, cancelled, or what went wrong.
     kubernetes_requests: Family<KubernetesLabels, Counter> as "kubernetes_requests";
     /// How long the API server took to answer; of a watch, until it began.
-    kubernetes_request_duration: Family<VerbLabel, Histogram> as "kubernetes_request_duration" in Unit::Seconds;
+    kubernetes_request_duration: Family<RequestLabels, Histogram> as "kubernetes_request_duration" in Unit::Seconds;
 }
 
 /// The metrics of this process.
@@ -165,7 +205,7 @@ pub fn encode() -> String {
 
 fn registry() -> Registry {
     let mut registry = Registry::default();
-    let ours = registry.sub_registry_with_prefix("appmigration");
+    let ours = registry.sub_registry_with_prefix(PREFIX);
     metrics().register(ours);
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     ours.register("build", "The version that runs", version);

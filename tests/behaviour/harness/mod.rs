@@ -3,6 +3,7 @@
 
 pub mod assertions;
 pub mod case;
+pub mod collector;
 pub mod conformance;
 pub mod copies;
 pub mod history;
