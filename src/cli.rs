@@ -39,20 +39,22 @@ enum Command {
 /// Runs the binary with the process's arguments.
 pub fn main() -> ExitCode {
     let Cli { logs, command } = Cli::parse();
-    telemetry::init(&logs);
-    let outcome = match command {
-        Command::Crds { dir: None } => print_crds(),
-        Command::Crds { dir: Some(dir) } => write_crds(&dir),
-        Command::Operator(arguments) => operator::run(arguments),
-        Command::Plan(arguments) => plan::run(arguments),
-        Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),
-    };
-    match outcome {
+    match telemetry::init(&logs).and_then(|_until_the_end| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "appmigration: {}", printable_lines(&error.to_string()));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::Crds { dir: None } => print_crds(),
+        Command::Crds { dir: Some(dir) } => write_crds(&dir),
+        Command::Operator(arguments) => operator::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     controller,
     runtime::{
-        Health, Readiness, http,
+        Health, Readiness, http, kubernetes,
         leader::{Claim, Election, Standing},
     },
 };
@@ -54,7 +54,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::infer().await?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
-    let client = Client::try_from(config.clone())?;
+    let client = kubernetes::client(config.clone())?;
     let health = Health::default();
     let listener = TcpListener::bind(arguments.listen)
         .map_err(|error| format!("cannot listen on {}: {error} (--listen)", arguments.listen))?;

@@ -12,7 +12,10 @@ use std::{
     process::Command,
 };
 
-use appmigration::api::v1alpha1::{AppMigrationSpec, ConditionType, K2KReplicatorSpec, Reason};
+use appmigration::{
+    api::v1alpha1::{AppMigrationSpec, ConditionType, K2KReplicatorSpec, Reason},
+    runtime::metrics::{Description, descriptions},
+};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
@@ -60,6 +63,7 @@ fn the_readme_s_tables_are_what_the_types_say() {
         ("AppMigration fields", fields::<AppMigrationSpec>()),
         ("K2KReplicator fields", fields::<K2KReplicatorSpec>()),
         ("conditions", conditions()),
+        ("metrics", metrics()),
     ] {
         let (begin, end) =
             (format!("<!-- {name}: begin, by make generate -->\n"), format!("<!-- {name}: end -->"));
@@ -186,6 +190,16 @@ fn conditions() -> String {
         }
     }
     table + &format!("| any | `{}` | {} |\n", Reason::NotJudged, Reason::NotJudged.describe())
+}
+
+/// A table of every metric.
+fn metrics() -> String {
+    let mut table = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    for Description { name, kind, labels, help } in descriptions() {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(table, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+    }
+    table
 }
 
 /// The rules of the mapping, each with a test on real brokers that is named after it.

@@ -1,7 +1,7 @@
 //! What a watch has seen of one kind. An object that our types cannot read (stored while the CRD was another
 //! one) is kept apart: it never stands in the way of the others.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use kube::{
     Resource, ResourceExt,
@@ -38,6 +38,11 @@ where
     pub fn filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<K> {
         let readable = |found: &DeserializeGuard<K>| found.0.as_ref().ok().filter(|k| wanted(k)).cloned();
         self.0.state().iter().filter_map(|found| readable(found)).collect()
+    }
+
+    /// All of them, those that cannot be read too.
+    pub fn state(&self) -> Vec<Arc<DeserializeGuard<K>>> {
+        self.0.state()
     }
 
     /// The uids of all of them.

@@ -96,6 +96,8 @@ pub struct Context {
     quiet: Mutex<HashMap<String, super::app_migration::QuietWatch>>,
     /// The target cluster's id, by replicator (namespace, name and generation).
     target_ids: Mutex<HashMap<(String, String), String>>,
+    /// Records that each migration waits for, by its uid.
+    lag: Mutex<HashMap<String, u64>>,
     /// What searches came across, by the target cluster's id.
     landmarks: Mutex<HashMap<String, Arc<Mutex<Landmarks>>>>,
 }
@@ -126,6 +128,7 @@ impl Context {
             paces: Mutex::default(),
             quiet: Mutex::default(),
             target_ids: Mutex::default(),
+            lag: Mutex::default(),
             landmarks: Mutex::default(),
         }
     }
@@ -197,6 +200,7 @@ impl Context {
             self.migrations.uids().into_iter().chain(self.replicators.uids()).collect();
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.retain(|(namespace, name), _| self.replicators.get(namespace, name).is_some());
     }
@@ -205,6 +209,21 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.waits_for(uid, 0);
+    }
+
+    /// Notes that the migration `uid` waits for so many records to be copied.
+    pub fn waits_for(&self, uid: &str, records: u64) {
+        let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        match records {
+            0 => drop(lag.remove(uid)),
+            _ => drop(lag.insert(uid.to_owned(), records)),
+        }
+    }
+
+    /// Records that all migrations wait for.
+    pub fn lag(&self) -> u64 {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
     /// What searches came across on that cluster: groups that read the same partitions share it.

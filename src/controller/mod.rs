@@ -10,6 +10,7 @@ mod fault;
 mod k2k_replicator;
 mod lanes;
 mod malformed;
+mod measure;
 mod replicator;
 mod run;
 mod secrets;

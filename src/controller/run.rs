@@ -15,14 +15,14 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     api::v1alpha1::{AppMigration, K2KReplicator},
-    runtime::{Health, Heartbeat, Readiness, leader::Claim, pace},
+    runtime::{Health, Heartbeat, Readiness, leader::Claim, metrics, pace},
 };
 
-use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed};
+use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed, measure};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(5);
@@ -51,6 +51,7 @@ pub async fn run(
     // Guarded: an object that cannot be read stops neither the list nor the watch of the others.
     let migrations: Api<DeserializeGuard<AppMigration>> = api(&client, options.namespace.as_deref());
     let replicators: Api<DeserializeGuard<K2KReplicator>> = api(&client, options.namespace.as_deref());
+    let failed = Notify::new();
     let stopped = || {
         let mut stop = stop.clone();
         async move {
@@ -58,20 +59,42 @@ pub async fn run(
         }
     };
     let watched = watcher::Config::default().timeout(WATCH);
-    let migration = Controller::new(migrations, watched.clone());
+    let migration = Controller::new(migrations.clone(), watched.clone());
     let replicator = Controller::new(replicators.clone(), watched.clone());
     let (all, known) = (migration.store(), Cache::new(replicator.store()));
     let cached = Cache::new(migration.store());
+    let leads = claim.clone();
     let context = Arc::new(Context::new(client, cached, known.clone(), options, claim, stop.clone()));
+    let measured = Arc::downgrade(&context);
+    metrics::at_each_scrape(move |metrics| {
+        metrics.leader.set(leads.holds().into());
+        measure::gauges(measured.upgrade().as_deref(), metrics);
+    });
     let migration = migration
-        .watches(replicators, watched, move |replicator| users(&all, &replicator))
+        .watches(replicators.clone(), watched, move |replicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
-        .run(|o, c| malformed::reconcile(o, c, app_migration::reconcile), retry, Arc::clone(&context))
-        .for_each(|outcome| async { trace(outcome) });
+        .run(
+            |o, c| {
+                measure::reconcile(measure::MIGRATION, o, c, |o, c| {
+                    malformed::reconcile(o, c, app_migration::reconcile)
+                })
+            },
+            retry,
+            Arc::clone(&context),
+        )
+        .for_each(|outcome| async { trace(outcome, &failed) });
     let replicator = replicator
         .graceful_shutdown_on(stopped())
-        .run(|o, c| malformed::reconcile(o, c, k2k_replicator::reconcile), retry, Arc::clone(&context))
-        .for_each(|outcome| async { trace(outcome) });
+        .run(
+            |o, c| {
+                measure::reconcile(measure::REPLICATOR, o, c, |o, c| {
+                    malformed::reconcile(o, c, k2k_replicator::reconcile)
+                })
+            },
+            retry,
+            Arc::clone(&context),
+        )
+        .for_each(|outcome| async { trace(outcome, &failed) });
     let caches = async {
         let filled = (context.migrations.wait_until_ready().await, known.wait_until_ready().await);
         if filled.0.is_ok() && filled.1.is_ok() {
@@ -89,6 +112,7 @@ pub async fn run(
             )
         } => {}
         () = caches => {}
+        () = lists_again(&failed, (&migrations, &replicators), health) => {}
         () = evict(&context) => {}
     }
 }
@@ -112,22 +136,37 @@ async fn alive(controller: impl Future<Output = ()>, heartbeat: Heartbeat) {
     }
 }
 
-/// Waits until the kind can be listed: CRDs may be installed after the operator.
+/// Whenever a watch has failed: waits until both kinds can be listed again, and is not ready for so long. The
+/// watches themselves go on trying.
+async fn lists_again(
+    failed: &Notify,
+    (migrations, replicators): (&Api<DeserializeGuard<AppMigration>>, &Api<DeserializeGuard<K2KReplicator>>),
+    health: &Health,
+) {
+    loop {
+        failed.notified().await;
+        can_be_listed(migrations, health).await;
+        can_be_listed(replicators, health).await;
+    }
+}
+
+/// Waits until the kind can be listed: CRDs may be installed after the operator, or be taken away under it.
 async fn can_be_listed<K>(api: &Api<K>, health: &Health)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
+    let crd = format!("{}.{}", K::plural(&()), K::group(&()));
     while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
-        let crd = format!("{}.{}", K::plural(&()), K::group(&()));
-        if error.is_stale() {
-            tracing::warn!(crd, "the CRD is not installed; waiting for it");
-            health.not_ready(format!("the CRD {crd} is not installed"));
+        let why = if error.is_stale() {
+            format!("the CRD {crd} is not installed")
         } else {
-            tracing::warn!(crd, %error, "the kind cannot be listed yet; trying again");
-            health.not_ready(format!("{crd} cannot be listed: {error}"));
-        }
+            format!("{crd} cannot be listed: {error}")
+        };
+        tracing::warn!("{why}; waiting for it");
+        health.hinder(Some(why));
         tokio::time::sleep(CRD_POLL).await;
     }
+    health.hinder(None);
 }
 
 /// The migrations that name `replicator`.
@@ -165,16 +204,13 @@ fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, conte
 
 type Outcome<K> = Result<(ObjectRef<K>, Action), controller::Error<KubeError, watcher::Error>>;
 
-fn trace<K: Resource<DynamicType = ()>>(outcome: Outcome<K>) {
+fn trace<K: Resource<DynamicType = ()>>(outcome: Outcome<K>, failed: &Notify) {
     match outcome {
-        Ok((object, _)) => tracing::trace!(%object, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error, object)) if error.is_stale() => {
-            tracing::debug!(%object, %error, "read again");
+        // Reconciles have told of themselves.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
+        Err(error) => {
+            tracing::warn!(%error, "watch");
+            failed.notify_one();
         }
-        Err(controller::Error::ReconcilerFailed(error, object)) => {
-            tracing::warn!(%object, %error, "will retry");
-        }
-        Err(controller::Error::ObjectNotFound(_)) => {}
-        Err(error) => tracing::warn!(%error, "watch"),
     }
 }

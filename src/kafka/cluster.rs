@@ -14,6 +14,7 @@ use super::{
     connection::Inner,
     ffi::{self, Failure, Isolation, OffsetSpec, code},
     handle::Handle,
+    meter::{Call, measured},
     patience::Patience,
 };
 
@@ -49,7 +50,8 @@ impl Cluster {
     /// or a refused connection is an error as early as it is known, not only at the deadline.
     pub async fn connect(config: &ConnectionConfig, deadline: Duration) -> Result<Self, KafkaError> {
         config.check()?;
-        let inner = Inner::open(config, deadline).await?;
+        let connecting = Inner::open(config, deadline);
+        let inner = measured(Call::Connect, &config.bootstrap_servers, connecting).await?;
         Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE })
     }
 
@@ -66,8 +68,10 @@ impl Cluster {
 
     /// The cluster's id, asked now: another one when the servers' names lead to another cluster since.
     pub async fn current_id(&self) -> Result<String, KafkaError> {
-        self.call("ask for the cluster id", |handle, patience| ffi::cluster_id(handle.native(), patience))
-            .await
+        self.call(Call::ClusterId, "ask for the cluster id", |handle, patience| {
+            ffi::cluster_id(handle.native(), patience)
+        })
+        .await
     }
 
     /// The bootstrap servers, for messages.
@@ -77,7 +81,10 @@ impl Cluster {
 
     /// All topics that the principal may see, with their partition counts.
     pub async fn topics(&self) -> Result<BTreeMap<String, u32>, KafkaError> {
-        self.call("list the topics", |handle, patience| ffi::list_topics(handle.native(), patience)).await
+        self.call(Call::ListTopics, "list the topics", |handle, patience| {
+            ffi::list_topics(handle.native(), patience)
+        })
+        .await
     }
 
     /// Ids and partition counts of these topics. One that does not exist is absent; one that the
@@ -87,7 +94,7 @@ impl Cluster {
         names: &[String],
     ) -> Result<BTreeMap<String, TopicDescription>, KafkaError> {
         let names = names.to_vec();
-        self.call("describe topics", move |handle, patience| {
+        self.call(Call::DescribeTopics, "describe topics", move |handle, patience| {
             ffi::describe_topics(handle.native(), &names, patience)
         })
         .await
@@ -97,7 +104,7 @@ impl Cluster {
     /// [`GroupDescription::not_found`].
     pub async fn group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
         let name = group.to_owned();
-        self.call(format!("describe group {group}"), move |handle, patience| {
+        self.call(Call::DescribeGroup, format!("describe group {group}"), move |handle, patience| {
             match ffi::describe_group(handle.native(), &name, patience) {
                 // KIP-1043: newer versions of the request answer this instead of "Dead".
                 Err(failure) if failure.code() == Some(code::GROUP_ID_NOT_FOUND) => Ok(GroupDescription {
@@ -116,9 +123,11 @@ impl Cluster {
     /// may not Describe.**
     pub async fn committed(&self, group: &str) -> Result<BTreeMap<TopicPartition, Committed>, KafkaError> {
         let name = group.to_owned();
-        self.call(format!("read the committed offsets of group {group}"), move |handle, patience| {
-            ffi::committed(handle.native(), &name, patience)
-        })
+        self.call(
+            Call::CommittedOffsets,
+            format!("read the committed offsets of group {group}"),
+            move |handle, patience| ffi::committed(handle.native(), &name, patience),
+        )
         .await
     }
 
@@ -127,7 +136,14 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets("read log starts", partitions, OffsetSpec::Earliest, Isolation::ReadUncommitted).await
+        self.offsets(
+            Call::LogStarts,
+            "read log starts",
+            partitions,
+            OffsetSpec::Earliest,
+            Isolation::ReadUncommitted,
+        )
+        .await
     }
 
     /// The end of each log as a `read_committed` consumer sees it.
@@ -135,8 +151,14 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets("read last stable offsets", partitions, OffsetSpec::Latest, Isolation::ReadCommitted)
-            .await
+        self.offsets(
+            Call::LastStableOffsets,
+            "read last stable offsets",
+            partitions,
+            OffsetSpec::Latest,
+            Isolation::ReadCommitted,
+        )
+        .await
     }
 
     /// The end of each log, open transactions included.
@@ -144,18 +166,26 @@ impl Cluster {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        self.offsets("read high watermarks", partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await
+        self.offsets(
+            Call::HighWatermarks,
+            "read high watermarks",
+            partitions,
+            OffsetSpec::Latest,
+            Isolation::ReadUncommitted,
+        )
+        .await
     }
 
     async fn offsets(
         &self,
+        call: Call,
         what: &str,
         partitions: &[TopicPartition],
         spec: OffsetSpec,
         isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
         let partitions = partitions.to_vec();
-        self.call(what, move |handle, patience| {
+        self.call(call, what, move |handle, patience| {
             ffi::list_offsets(handle.native(), &partitions, spec, isolation, patience)
         })
         .await
@@ -166,11 +196,17 @@ impl Cluster {
     }
 
     /// Runs a call within this cluster's deadline.
-    pub(super) async fn call<T, F>(&self, what: impl Into<String>, work: F) -> Result<T, KafkaError>
+    pub(super) async fn call<T, F>(
+        &self,
+        call: Call,
+        what: impl Into<String>,
+        work: F,
+    ) -> Result<T, KafkaError>
     where
         F: Fn(&Handle, &Patience) -> Result<T, Failure> + Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.inner.call(&self.asked(what), self.deadline, work).await
+        let asked = self.asked(what);
+        measured(call, self.servers(), self.inner.call(&asked, self.deadline, work)).await
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Cluster, CommitOffset, KafkaError, TopicPartition,
     call::is_active_group,
     ffi::{self, Failure, code},
+    meter::Call,
 };
 
 /// The wire format's limit for a string, in bytes.
@@ -64,7 +65,7 @@ impl Cluster {
     ) -> Result<Results, KafkaError> {
         let (name, offsets) = (group.to_owned(), request.to_vec());
         let codes = self
-            .call(what, move |handle, patience| {
+            .call(Call::CommitOffsets, what, move |handle, patience| {
                 let codes = ffi::alter_offsets(handle.native(), &name, &offsets, patience)?;
                 match common_failure(&codes) {
                     Some(code) => Err(Failure::call(code)),

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cluster, KafkaError, replication::TopicAdmin};
+use super::{
+    Cluster, KafkaError,
+    meter::{Call, measured},
+    replication::TopicAdmin,
+};
 
 impl Cluster {
     /// Whether the `cleanup.policy` of each topic has `compact`. A topic whose configuration may not be described
@@ -15,7 +19,8 @@ impl Cluster {
             return Ok(BTreeMap::new());
         }
         let names: Vec<String> = topics.iter().cloned().collect();
-        let configs = TopicAdmin::open(&self.inner.config)?.configs(&names).await?;
+        let asked = async { TopicAdmin::open(&self.inner.config)?.configs(&names).await };
+        let configs = measured(Call::DescribeConfigs, self.servers(), asked).await?;
         let compacted = configs.into_iter().map(|(topic, values)| {
             let compacted = values.get("cleanup.policy").is_some_and(|v| v.value.contains("compact"));
             (topic, compacted)

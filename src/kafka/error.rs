@@ -93,6 +93,27 @@ pub enum KafkaError {
 }
 
 impl KafkaError {
+    /// Which variant it is, as a metric's label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::Authentication { .. } => "authentication",
+            Self::Authorization { .. } => "authorization",
+            Self::UnknownGroup { .. } => "unknown_group",
+            Self::UnknownTopicOrPartition { .. } => "unknown_topic_or_partition",
+            Self::CoordinatorMoved { .. } => "coordinator_moved",
+            Self::GroupActive { .. } => "group_active",
+            Self::UnstableOffsets { .. } => "unstable_offsets",
+            Self::OffsetOutOfRange { .. } => "offset_out_of_range",
+            Self::MetadataTooLarge { .. } => "metadata_too_large",
+            Self::Config(_) => "config",
+            Self::Timeout { .. } => "timeout",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Other { .. } => "other",
+        }
+    }
+
     /// True where the same call may succeed later though nobody changed the configuration, the
     /// credentials or the rights.
     pub fn is_retriable(&self) -> bool {

@@ -4,6 +4,7 @@
 //! - `error`: what went wrong, in the words of a person.
 //! - `handle`, `signals`: one polled client, and what its error events say about the brokers.
 //! - `connection`, `call`: the handle of the moment; a blocking call on its own thread, with a deadline, raced against those events.
+//! - `meter`: what every call costs.
 //! - `cluster`, `group`: what can be asked of a cluster.
 //! - `scan`, `reader`: reading ranges of a log.
 //! - `prober`: looking into many logs at once.
@@ -22,6 +23,7 @@ mod error;
 mod ffi;
 mod group;
 mod handle;
+mod meter;
 mod patience;
 mod pool;
 mod prober;
@@ -40,6 +42,7 @@ pub use cluster::{Cluster, TopicDescription};
 pub use config::{ClientIdentity, ConnectionConfig, Purpose, Sasl, SaslMechanism, Tls};
 pub use error::{ConfigError, KafkaError};
 pub use group::{CommitOffset, Committed, GroupDescription, GroupKind, GroupMember, GroupState};
+pub use meter::Call;
 pub use pool::ClusterPool;
 pub use prober::{LookFailed, Prober};
 pub use reader::{HeaderNames, LogRecord, OriginHeaders, ScanRange, ScanStats};

@@ -11,6 +11,8 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 
+use tracing::Instrument as _;
+
 use super::{Cluster, ConnectionConfig, DEFAULT_DEADLINE, KafkaError};
 
 type Connecting = Shared<BoxFuture<'static, Result<Cluster, KafkaError>>>;
@@ -68,7 +70,8 @@ impl ClusterPool {
         entries.attempts += 1;
         let (attempt, owned) = (entries.attempts, config.clone());
         // A task of its own: it goes on, and keeps its deadline, when the first who asked gives up.
-        let task = tokio::spawn(async move { Cluster::connect(&owned, DEFAULT_DEADLINE).await });
+        let connect = async move { Cluster::connect(&owned, DEFAULT_DEADLINE).await };
+        let task = tokio::spawn(connect.in_current_span());
         let gone = |_| Err(KafkaError::Cancelled { what: "connect".into() });
         let connecting = task.map(move |done| done.unwrap_or_else(gone)).boxed().shared();
         entries.by_config.insert(config.clone(), Entry::Connecting(attempt, connecting.clone()));

@@ -13,6 +13,7 @@ use super::{
     Cluster, ConnectionConfig, HeaderNames, KafkaError, LogRecord, Purpose, ScanRange,
     ffi::{Failure, Polled, ProbeConsumer, code},
     handle,
+    meter::{Call, measured},
     patience::Patience,
     scan_worker::Trouble,
     signals::{Context, Signals},
@@ -89,14 +90,17 @@ impl Cluster {
             .name("kafka-probe".into())
             .spawn(run)
             .map_err(|error| asked.explain(broken(error.to_string()), None))?;
-        let result = result.await;
+        let outcome = async {
+            match result.await {
+                Ok(Ok(done)) => Ok(done),
+                Ok(Err(Trouble::Refused(error))) => Err(error),
+                Ok(Err(Trouble::Failed(failure, cause))) => Err(asked.explain(failure, cause)),
+                Err(_) => Err(asked.explain(broken("the search's thread ended early".into()), None)),
+            }
+        };
+        let done = measured(Call::Search, self.servers(), outcome).await;
         self.inner.touch();
-        match result {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Trouble::Refused(error))) => Err(error),
-            Ok(Err(Trouble::Failed(failure, cause))) => Err(asked.explain(failure, cause)),
-            Err(_) => Err(asked.explain(broken("the search's thread ended early".into()), None)),
-        }
+        done
     }
 }
 

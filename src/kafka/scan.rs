@@ -5,9 +5,12 @@ use std::{ops::ControlFlow, thread, time::Duration};
 
 use tokio::sync::oneshot;
 
+use crate::runtime::metrics::{Reading, metrics};
+
 use super::{
     Cluster, HeaderNames, KafkaError, LogRecord, ScanRange, ScanStats, TopicPartition,
     ffi::{Failure, code},
+    meter::{Call, measured},
     patience::Patience,
     scan_progress::Ranges,
     scan_worker::{Scan, Trouble},
@@ -58,13 +61,18 @@ impl Cluster {
             .name("kafka-scan".into())
             .spawn(move || scan.run(&config, answer))
             .map_err(|error| asked.explain(broken(error.to_string()), None))?;
-        let result = result.await;
+        let outcome = async {
+            match result.await {
+                Ok(Ok(stats)) => Ok(stats),
+                Ok(Err(Trouble::Refused(error))) => Err(error),
+                Ok(Err(Trouble::Failed(failure, cause))) => Err(asked.explain(failure, cause)),
+                Err(_) => Err(asked.explain(broken("the scan's thread ended early".into()), None)),
+            }
+        };
+        let stats = measured(Call::Scan, self.servers(), outcome).await;
         self.inner.touch();
-        match result {
-            Ok(Ok(stats)) => Ok(stats),
-            Ok(Err(Trouble::Refused(error))) => Err(error),
-            Ok(Err(Trouble::Failed(failure, cause))) => Err(asked.explain(failure, cause)),
-            Err(_) => Err(asked.explain(broken("the scan's thread ended early".into()), None)),
-        }
+        let stats = stats?;
+        metrics().read.get_or_create(&Reading { by: "scan" }).inc_by(stats.records);
+        Ok(stats)
     }
 }

@@ -102,7 +102,8 @@ impl Judge<'_, '_> {
              Waive goes on without)",
             c.0 - replicated_to.0
         );
-        self.finding(Reason::ReplicationBehind, text)
+        let lag = (c.0 - replicated_to.0).max(0).unsigned_abs();
+        Finding { lag, ..self.finding(Reason::ReplicationBehind, text) }
     }
 
     /// Rule 8.

@@ -11,12 +11,14 @@ pub struct Finding {
     pub partition: TopicPartition,
     /// What is the matter, with the numbers and what would end it.
     pub message: String,
+    /// Records that replication still has to copy, where that would end it; else 0.
+    pub lag: u64,
 }
 
 impl Finding {
     /// A finding on `partition`.
     pub fn new(reason: Reason, partition: &TopicPartition, message: impl Into<String>) -> Self {
-        Self { reason, partition: partition.clone(), message: message.into() }
+        Self { reason, partition: partition.clone(), message: message.into(), lag: 0 }
     }
 
     /// The findings of one reason as one message: the first one, and how many more there are.

@@ -25,6 +25,8 @@ pub struct Health(Arc<Mutex<Inner>>);
 
 struct Inner {
     readiness: Readiness,
+    /// Why no work can be done now, whatever else was said.
+    hindrance: Option<String>,
     /// By the name of the part that beats.
     beats: BTreeMap<&'static str, Beat>,
 }
@@ -38,7 +40,7 @@ struct Beat {
 impl Default for Health {
     fn default() -> Self {
         let readiness = Readiness::NotReady("starting".into());
-        Self(Arc::new(Mutex::new(Inner { readiness, beats: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Inner { readiness, hindrance: None, beats: BTreeMap::new() })))
     }
 }
 
@@ -53,9 +55,19 @@ impl Health {
         self.set(Readiness::NotReady(why.into()));
     }
 
+    /// Says that something is in the way of all work for now; with `None`, that nothing is any more, and what was
+    /// said by [`Self::set`] holds again.
+    pub fn hinder(&self, by: Option<String>) {
+        self.lock().hindrance = by;
+    }
+
     /// Whether work can be done.
     pub fn readiness(&self) -> Readiness {
-        self.lock().readiness.clone()
+        let inner = self.lock();
+        match &inner.hindrance {
+            Some(why) => Readiness::NotReady(why.clone().into()),
+            None => inner.readiness.clone(),
+        }
     }
 
     /// Registers `part`, which from now on beats at least every `limit`, until its [`Heartbeat`] is dropped.
@@ -134,6 +146,10 @@ mod tests {
         let health = Health::default();
         assert_eq!(health.readiness(), Readiness::NotReady("starting".into()));
         health.clone().set(Readiness::StandBy);
+        assert_eq!(health.readiness(), Readiness::StandBy);
+        health.hinder(Some("a CRD is gone".into()));
+        assert_eq!(health.readiness(), Readiness::NotReady("a CRD is gone".into()));
+        health.hinder(None);
         assert_eq!(health.readiness(), Readiness::StandBy);
     }
 }

@@ -3,9 +3,18 @@
 
 use std::{fmt::Write as _, net::TcpListener, thread};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 
-use super::{Health, Readiness};
+use super::{
+    Health, Readiness,
+    metrics::{CONTENT_TYPE, encode},
+};
 
 /// Serves until the process ends. Errors: the thread or its runtime cannot be made.
 pub fn serve(listener: TcpListener, health: Health) -> std::io::Result<()> {
@@ -53,9 +62,8 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     }
 }
 
-// Filled with the next change.
 async fn metrics() -> impl IntoResponse {
-    StatusCode::NOT_FOUND
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], encode())
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 //!
 //! - [`health`]: whether the process is alive, and whether it can do its work.
 //! - [`http`]: `/livez`, `/readyz`, `/metrics`.
+//! - [`kubernetes`]: the client of the API server.
 //! - [`leader`]: which of several processes works.
+//! - [`metrics`]: what is measured.
 //! - [`pace`]: when something is tried again.
 
 pub mod health;
 pub mod http;
+pub mod kubernetes;
 pub mod leader;
+pub mod metrics;
 pub mod pace;
 
 pub use health::{Health, Heartbeat, Readiness};

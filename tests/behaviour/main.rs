@@ -41,6 +41,7 @@ mod rules_live;
 mod rules_records;
 mod rules_shared;
 mod searches;
+mod seen;
 mod shutdown;
 mod source_group;
 mod target_group;

@@ -60,8 +60,7 @@ pub async fn look(live: &mut Live, context: &Context) -> Result<(), KubeError> {
         },
         Ok(None) => Ok(()),
         Err(fault) => {
-            let migration = live.object.name_any();
-            tracing::debug!(migration, reason = %fault.reason, fault.message, "the source cannot be watched now");
+            tracing::debug!(reason = %fault.reason, fault.message, "the source cannot be watched now");
             Ok(())
         }
     }

@@ -74,7 +74,8 @@ pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Resu
     let Some(object) = context.migrations.get(&namespace, &object.name_any()) else {
         return Ok(Action::await_change());
     };
-    walk(object, &context, &uid).await
+    // Boxed: many wait for their place, few walk.
+    Box::pin(walk(object, &context, &uid)).await
 }
 
 /// Down the ladder.
@@ -111,7 +112,7 @@ async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Acti
             }
         }
     }
-    tracing::error!(migration = %live.object.name_any(), "no end of steps; looking again later");
+    tracing::error!("no end of steps; looking again later");
     let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
     Ok(schedule(&rest, uid, context, started.elapsed()))
 }

@@ -23,7 +23,7 @@ use super::{
     super::{
         Context, KubeError,
         conditions::{self, Statement, Status},
-        within_deadline,
+        measure, within_deadline,
     },
     journal,
     live::Live,
@@ -65,15 +65,23 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     })
     .await?;
     let ready = rungs.ready();
+    if !rungs.as_told {
+        let lag = match &live.seen.mapping {
+            Some(Mapping::Blocked(findings)) => findings.iter().map(|finding| finding.lag).sum(),
+            _ => 0,
+        };
+        context.waits_for(&live.object.uid().unwrap_or_default(), lag);
+        measure::came_to(measure::MIGRATION, ready.reason, rungs.is_stalled(&ready));
+    }
     if rungs.as_told || told.as_deref() == Some(ready.reason.as_str()) {
         return Ok(());
     }
     let object = &live.object;
     let warning = rungs.is_stalled(&ready) || ready.reason.is_error();
-    tracing::info!(
-        migration = %object.name_any(), namespace = object.namespace(), generation = object.metadata.generation,
-        reason = %ready.reason, message = ready.message, "migration"
-    );
+    if let Some(status) = object.status.as_ref().filter(|_| completed) {
+        measure::completed(status);
+    }
+    tracing::info!(reason = %ready.reason, "{}", ready.message);
     context.tell(object, warning, ready.reason, "Migrate", &ready.message).await;
     Ok(())
 }

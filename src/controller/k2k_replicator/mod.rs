@@ -16,6 +16,7 @@ use super::{
     Context, KubeError,
     conditions::{self, Statement, Status},
     fault::{Fault, Side},
+    measure,
     replicator::Replicator,
     within_deadline,
 };
@@ -136,6 +137,7 @@ async fn report(
 ) -> Result<bool, KubeError> {
     let generation = object.metadata.generation;
     let ready = statement(seen);
+    measure::came_to(measure::REPLICATOR, ready.reason, ready.reason.is_stalled());
     let mut status = object.status.clone().unwrap_or_default();
     status.observed_generation = generation;
     if let Ok(seen) = seen {
@@ -152,7 +154,7 @@ async fn report(
     within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
     let told = conditions::find(&before.conditions, ConditionType::Ready);
     if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
-        tracing::info!(replicator = %object.name_any(), namespace = object.namespace(), reason = %ready.reason, message = ready.message, "replicator");
+        tracing::info!(reason = %ready.reason, "{}", ready.message);
         context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
     }
     Ok(true)

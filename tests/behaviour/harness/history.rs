@@ -11,7 +11,10 @@ use futures::{StreamExt, pin_mut};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ApiResource, DynamicObject},
-    runtime::watcher::{self, Event},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
 };
 use serde_json::Value;
 
@@ -45,7 +48,8 @@ impl History {
     async fn watch<K: Resource<DynamicType = ()>>(&self) {
         let kind = ApiResource::erase::<K>(&());
         let objects: Api<DynamicObject> = Api::all_with(stack::kube(), &kind);
-        let events = watcher::watcher(objects, watcher::Config::default());
+        // Patient: a test may take a CRD away for a while.
+        let events = watcher::watcher(objects, watcher::Config::default()).default_backoff();
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {

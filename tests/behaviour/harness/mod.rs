@@ -3,13 +3,16 @@
 
 pub mod assertions;
 pub mod case;
+pub mod collector;
 pub mod conformance;
 pub mod copies;
 pub mod history;
+pub mod http;
 pub mod java;
 pub mod kafka;
 pub mod member;
 pub mod migration;
+pub mod openmetrics;
 pub mod operator;
 pub mod operators;
 pub mod plan;

@@ -76,10 +76,21 @@ fn lock() -> MutexGuard<'static, bool> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Starts it where it cannot become ready yet.
+pub fn start_without_waiting(extra: &[(&str, &str)]) {
+    let mut started = lock();
+    launch_with(&["--no-wait"], extra);
+    *started = true;
+}
+
 fn launch(extra: &[(&str, &str)]) {
+    launch_with(&[], extra);
+}
+
+fn launch_with(arguments: &[&str], extra: &[(&str, &str)]) {
     let mut command = Command::new(var("STACK"));
-    command.args(["operator", "start"]).env("APPMIGRATION_BIN", binary());
-    command.env("APPMIGRATION_LOG_LEVEL", std::env::var("TEST_LOG").unwrap_or("info".into())).env("NO_COLOR", "1");
+    command.args(["operator", "start"]).args(arguments).env("APPMIGRATION_BIN", binary());
+    command.env("APPMIGRATION_LOG_LEVEL", "info").env("NO_COLOR", "1");
     command.envs(TIMINGS).envs(extra.iter().copied());
     let out = command.output().unwrap();
     assert!(

@@ -14,6 +14,7 @@ use crate::{
         Compaction, Doubts, Facts, SourceOffset, TargetFacts, TargetOffset, Verified,
         digest::{self, Digests, TargetDigest},
     },
+    runtime::metrics::{Reading, metrics},
     search::{self, Found, Guess, Wanted, raw_origin},
 };
 
@@ -188,6 +189,9 @@ impl Targets {
 
     fn found(&mut self, found: &Found, request: &Request<'_>) {
         tracing::debug!(rounds = found.rounds, unfit = ?found.unfit, "searched");
+        metrics().search_rounds.inc_by(found.rounds.into());
+        let records = found.guesses.values().map(|guess| guess.records).sum();
+        metrics().read.get_or_create(&Reading { by: "search" }).inc_by(records);
         for (t, guess) in &found.guesses {
             if let Some(target) = self.0.get_mut(t) {
                 target.guessed(guess, request.policies.verification);

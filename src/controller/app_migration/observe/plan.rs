@@ -1,9 +1,13 @@
 //! Looks at everything that the positions follow from, and has the rules applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tracing::Instrument as _;
 
 use crate::{
     api::v1alpha1::Reason,
@@ -12,6 +16,8 @@ use crate::{
         Assessment, MappingPolicies, Plan,
         plan::{MadeFor, PLAN_VERSION, TopicIdentity},
     },
+    runtime::metrics::metrics,
+    telemetry::CALLS,
 };
 
 use super::super::{
@@ -105,7 +111,11 @@ pub async fn compute(
         progress: live.progress.clone(),
         landmarks: live.landmarks.clone(),
     };
-    Ok(match facts::map(clusters, &request).await? {
+    let start = Instant::now();
+    let assessment =
+        facts::map(clusters, &request).instrument(tracing::debug_span!(target: CALLS, "mapping")).await;
+    metrics().mapping_duration.observe(start.elapsed().as_secs_f64());
+    Ok(match assessment? {
         Assessment::Mapped(targets) => Mapping::Mapped(Box::new(Plan {
             version: PLAN_VERSION,
             migration: live.object.name_any(),
