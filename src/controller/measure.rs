@@ -34,8 +34,8 @@ where
     let span = tracing::info_span!(
         "reconcile",
         controller,
-        namespace = object.namespace(),
-        name = object.name_any(),
+        namespace = %object.namespace().unwrap_or_default(),
+        object = %object.name_any(),
         generation = object.meta().generation,
         id = %format_args!("{:08x}", unique()),
     );

@@ -24,7 +24,7 @@ use crate::{
 use super::{Context, KubeError, Options, app_migration, k2k_replicator, measure};
 
 /// How often it is looked for CRDs that are not installed yet.
-const CRD_POLL: Duration = Duration::from_secs(5);
+const CRD_POLL: Duration = Duration::from_secs(2);
 /// A controller that is not polled for so long is wedged: the process is to be restarted.
 const SILENT: Duration = Duration::from_secs(30);
 /// Kafka clients that nobody used for so long are closed.
@@ -158,11 +158,14 @@ where
         } else {
             format!("{crd} cannot be listed: {error}")
         };
-        tracing::warn!("{why}; waiting for it");
-        health.hinder(Some(why));
+        if health.hinder(Some(why.clone())) {
+            tracing::warn!("{why}; waiting for it");
+        }
         tokio::time::sleep(CRD_POLL).await;
     }
-    health.hinder(None);
+    if health.hinder(None) {
+        tracing::info!("{crd} can be listed");
+    }
 }
 
 /// The migrations that name `replicator`.
