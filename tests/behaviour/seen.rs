@@ -121,7 +121,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     install_crds();
     http::comes_to("/readyz", 200, "ok");
     case.replicator(|_| {});
-    migrates(&case, "first");
+    case.replicator_says(Reason::Ready);
 
     remove_crds();
     http::comes_to("/readyz", 503, "is not installed");
@@ -129,7 +129,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     install_crds();
     http::comes_to("/readyz", 200, "ok");
     case.replicator(|_| {});
-    migrates(&case, "second");
+    migrates(&case, "app");
     assert!(operator::is_running());
 }
 
