@@ -152,7 +152,9 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let crd = format!("{}.{}", K::plural(&()), K::group(&()));
-    while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
+    // Metadata alone: an object that cannot be read is no reason to wait.
+    let one = ListParams::default().limit(1);
+    while let Err(error) = super::within_deadline(api.list_metadata(&one)).await {
         let why = if error.is_stale() {
             format!("the CRD {crd} is not installed")
         } else {
