@@ -111,6 +111,7 @@ impl Heartbeat {
     /// that task keeps it from beating. Never ends.
     pub async fn keep(self) {
         let mut ticks = tokio::time::interval(self.limit / 4);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.beat();

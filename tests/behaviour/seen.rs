@@ -60,6 +60,8 @@ fn metrics_tell_what_the_status_tells() {
     app.waits(Reason::ReplicationBehind, &[&orders.at(2)]);
     comes_to("migrations{reason=\"ReplicationBehind\"}", 1.0);
     comes_to("lag_records", 4.0);
+    // The quiet period alone took one.
+    assert!(value(&http::metrics(), "longest_stop_seconds") >= 1.0);
     orders.copy(2, 2..10);
     let Summary { partitions, reread, gaps, .. } = app.completes();
     assert_eq!((partitions, reread, gaps), (3, 3, 2));
