@@ -14,9 +14,9 @@ use crate::{
 
 use super::{Context, KubeError, conditions};
 
-/// Kinds, as labels.
+/// The migrations' controller, as a label.
 pub const MIGRATION: &str = "AppMigration";
-/// Kinds, as labels.
+/// The replicators' controller, as a label.
 pub const REPLICATOR: &str = "K2KReplicator";
 
 /// Runs one reconcile in a span of its own: each of its lines tells which object, which generation and which
@@ -34,8 +34,8 @@ where
     let span = tracing::info_span!(
         "reconcile",
         controller,
-        namespace = object.namespace(),
-        name = object.name_any(),
+        namespace = %object.namespace().unwrap_or_default(),
+        object = %object.name_any(),
         generation = object.meta().generation,
         id = %format_args!("{:08x}", unique()),
     );

@@ -25,8 +25,7 @@ use crate::{
 use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed, measure};
 
 /// How often it is looked for CRDs that are not installed yet.
-const CRD_POLL: Duration = Duration::from_secs(5);
-
+const CRD_POLL: Duration = Duration::from_secs(2);
 /// A controller that is not polled for so long is wedged: the process is to be restarted.
 const SILENT: Duration = Duration::from_secs(30);
 /// The server ends a watch after so many seconds; one that is silent for longer has been lost.
@@ -156,17 +155,22 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let crd = format!("{}.{}", K::plural(&()), K::group(&()));
-    while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
+    // Metadata alone: an object that cannot be read is no reason to wait.
+    let one = ListParams::default().limit(1);
+    while let Err(error) = super::within_deadline(api.list_metadata(&one)).await {
         let why = if error.is_stale() {
             format!("the CRD {crd} is not installed")
         } else {
             format!("{crd} cannot be listed: {error}")
         };
-        tracing::warn!("{why}; waiting for it");
-        health.hinder(Some(why));
+        if health.hinder(Some(why.clone())) {
+            tracing::warn!("{why}; waiting for it");
+        }
         tokio::time::sleep(CRD_POLL).await;
     }
-    health.hinder(None);
+    if health.hinder(None) {
+        tracing::info!("{crd} can be listed");
+    }
 }
 
 /// The migrations that name `replicator`.

@@ -56,9 +56,12 @@ impl Health {
     }
 
     /// Says that something is in the way of all work for now; with `None`, that nothing is any more, and what was
-    /// said by [`Self::set`] holds again.
-    pub fn hinder(&self, by: Option<String>) {
-        self.lock().hindrance = by;
+    /// said by [`Self::set`] holds again. True where that is news.
+    pub fn hinder(&self, by: Option<String>) -> bool {
+        let mut inner = self.lock();
+        let news = inner.hindrance != by;
+        inner.hindrance = by;
+        news
     }
 
     /// Whether work can be done.
@@ -108,6 +111,7 @@ impl Heartbeat {
     /// that task keeps it from beating. Never ends.
     pub async fn keep(self) {
         let mut ticks = tokio::time::interval(self.limit / 4);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.beat();
@@ -147,9 +151,10 @@ mod tests {
         assert_eq!(health.readiness(), Readiness::NotReady("starting".into()));
         health.clone().set(Readiness::StandBy);
         assert_eq!(health.readiness(), Readiness::StandBy);
-        health.hinder(Some("a CRD is gone".into()));
+        assert!(health.hinder(Some("a CRD is gone".into())));
+        assert!(!health.hinder(Some("a CRD is gone".into())));
         assert_eq!(health.readiness(), Readiness::NotReady("a CRD is gone".into()));
-        health.hinder(None);
+        assert!(health.hinder(None));
         assert_eq!(health.readiness(), Readiness::StandBy);
     }
 }

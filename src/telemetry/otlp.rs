@@ -23,8 +23,8 @@ use opentelemetry_sdk::{
 use tokio::runtime::{Builder, Runtime};
 
 /// A batch that is not taken within this time is dropped.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// What is left at the end is sent within this time or dropped.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// What is left at the end is sent within this time or dropped; long enough for a dead collector to be told of.
 const FLUSH: Duration = Duration::from_secs(3);
 /// A collector has no more to say than that, in bytes.
 const ANSWER: usize = 64 * 1024;

@@ -24,6 +24,7 @@ mod isolation;
 mod large;
 mod leadership;
 mod lifecycle;
+mod load;
 mod malformed;
 mod metadata_limit;
 mod origins;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 use crate::harness::{
     Case, GapPolicy, Reason, Side,
     collector::{self, Collector, attribute},
-    http,
+    http, json,
     openmetrics::Samples,
     operator,
     stack::{DEADLINE, kubectl},
@@ -43,11 +44,24 @@ fn metrics_tell_what_the_status_tells() {
     orders.fill(1, 10).copy(1, (0..4).chain(6..10));
     orders.fill(2, 10).copy(2, 0..2);
     case.committed(&orders, &[(0, 5), (1, 4), (2, 6)]);
-    case.replicator(|_| {});
+    // A target that nobody listens on, first.
+    case.replicator(|spec| spec.target.as_mut().unwrap().bootstrap_servers = "127.0.0.1:1".into());
+    case.replicator_says(Reason::TargetUnavailable);
+    comes_to("replicators{reason=\"TargetUnavailable\"}", 1.0);
+    let samples = http::metrics();
+    let errors = "errors_total{controller=\"K2KReplicator\",reason=\"TargetUnavailable\"}";
+    assert!(value(&samples, errors) > 0.0);
+    assert!(value(&samples, "kafka_calls_total{call=\"connect\",outcome=\"unreachable\"}") > 0.0);
+    // A cluster that does not answer is no trouble of the process.
+    http::comes_to("/livez", 200, "ok");
+    http::comes_to("/readyz", 200, "ok");
+    case.edit_replicator(|spec| spec.target.as_mut().unwrap().bootstrap_servers = Side::Target.bootstrap());
     let app = case.migrate(|spec| spec.policies.gap = GapPolicy::Accept);
     app.waits(Reason::ReplicationBehind, &[&orders.at(2)]);
     comes_to("migrations{reason=\"ReplicationBehind\"}", 1.0);
     comes_to("lag_records", 4.0);
+    // The quiet period alone took one.
+    assert!(value(&http::metrics(), "longest_stop_seconds") >= 1.0);
     orders.copy(2, 2..10);
     let Summary { partitions, reread, gaps, .. } = app.completes();
     assert_eq!((partitions, reread, gaps), (3, 3, 2));
@@ -99,22 +113,6 @@ fn metrics_tell_what_the_status_tells() {
 }
 
 #[test]
-fn errors_are_counted_by_their_reason() {
-    let case = Case::alone("errorcount");
-    operator::restart();
-    case.replicator(|spec| spec.target.as_mut().unwrap().bootstrap_servers = "127.0.0.1:1".into());
-    case.replicator_says(Reason::TargetUnavailable);
-    let samples = http::metrics();
-    let errors = "errors_total{controller=\"K2KReplicator\",reason=\"TargetUnavailable\"}";
-    assert!(value(&samples, errors) > 0.0);
-    assert!(value(&samples, "kafka_calls_total{call=\"connect\",outcome=\"unreachable\"}") > 0.0);
-    comes_to("replicators{reason=\"TargetUnavailable\"}", 1.0);
-    // A cluster that does not answer is no trouble of the process.
-    http::comes_to("/livez", 200, "ok");
-    http::comes_to("/readyz", 200, "ok");
-}
-
-#[test]
 fn crds_that_come_late_and_go_away_are_waited_for() {
     let case = Case::alone("crds");
     operator::stop();
@@ -125,7 +123,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     install_crds();
     http::comes_to("/readyz", 200, "ok");
     case.replicator(|_| {});
-    migrates(&case, "first");
+    case.replicator_says(Reason::Ready);
 
     remove_crds();
     http::comes_to("/readyz", 503, "is not installed");
@@ -133,7 +131,7 @@ fn crds_that_come_late_and_go_away_are_waited_for() {
     install_crds();
     http::comes_to("/readyz", 200, "ok");
     case.replicator(|_| {});
-    migrates(&case, "second");
+    migrates(&case, "app");
     assert!(operator::is_running());
 }
 
@@ -156,39 +154,6 @@ fn remove_crds() {
 fn install_crds() {
     kubectl(&["apply", "--server-side", "-f", &crds()]).unwrap();
     kubectl(&["wait", "--for", "condition=Established", "--timeout=60s", "-f", &crds()]).unwrap();
-}
-
-#[test]
-fn each_line_of_the_log_is_json_and_says_whose_it_is() {
-    let case = Case::alone("jsonlog");
-    operator::stop();
-    let before = operator::log().len();
-    operator::start(&[
-        ("APPMIGRATION_LOG_FORMAT", "json"),
-        ("APPMIGRATION_LOG_LEVEL", "info,appmigration=debug"),
-    ]);
-    case.replicator(|_| {});
-    migrates(&case, "app");
-    // Written at once, and never waited for.
-    let log = operator::log()[before..].to_owned();
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
-    let ours: Vec<&Value> =
-        lines.iter().filter(|line| line["span"]["namespace"] == case.namespace.as_str()).collect();
-    for line in &ours {
-        let span = &line["span"];
-        assert!(span["name"].is_string(), "{line}");
-        assert!(span["generation"].is_i64() || span["generation"].is_u64(), "{line}");
-        assert_eq!(span["id"].as_str().unwrap_or_default().len(), 8, "{line}");
-    }
-    let completed: Vec<_> = ours.iter().filter(|line| line["reason"] == "Completed").collect();
-    assert_eq!(completed.len(), 1, "{completed:#?}");
-    // The calls that led there, each with its time and the same reconcile.
-    let commit = ours.iter().find(|line| line["call"] == "commit_offsets").expect("the commit");
-    assert!(commit["seconds"].is_f64() && commit["outcome"] == "ok", "{commit}");
-    assert_eq!(commit["span"]["id"], completed[0]["span"]["id"]);
 }
 
 #[test]
@@ -222,50 +187,73 @@ fn one_event_and_one_line_for_a_wait_whose_numbers_change() {
 }
 
 #[test]
-fn a_collector_sees_the_reconciles_and_a_dead_one_holds_nothing_up() {
+fn traces_and_json_logs_tell_of_each_reconcile() {
     let case = Case::alone("traces");
+    // A collector that never answers holds nothing up: neither a migration nor the end.
     operator::stop();
     let (listener, nobody) = collector::black_hole();
     operator::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody)]);
     case.replicator(|_| {});
     migrates(&case, "first");
-    // Ends within its grace period.
     operator::stop();
     assert!(!operator::is_running());
     assert!(operator::log().contains("the OpenTelemetry collector does not take traces"));
     drop(listener);
 
     let collector = Collector::start();
-    operator::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)]);
+    let before = operator::log().len();
+    operator::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint),
+        ("APPMIGRATION_LOG_FORMAT", "json"),
+        ("APPMIGRATION_LOG_LEVEL", "info,appmigration=debug"),
+    ]);
     migrates(&case, "second");
-    // What is left is sent at the end.
+    // What is left is sent and written at the end.
     operator::stop();
-    let spans = collector.spans();
+    spans_of_a_migration(&case, &collector.spans());
+    lines_of_a_migration(&case, &operator::log()[before..]);
+}
+
+/// Those of `second`.
+fn spans_of_a_migration(case: &Case, spans: &[(String, Span)]) {
     assert!(spans.iter().all(|(service, _)| service == "appmigration-operator"));
-    let of = |name: &str, key: &str, value: &str| {
-        let mut all = spans.iter().map(|(_, span)| span);
-        let found = all.find(|span| span.name == name && attribute(&span.attributes, key) == value);
-        found.unwrap_or_else(|| panic!("no {name} with {key}={value} in {} spans", spans.len()))
+    let of = |name: &str, key: &str, value: &str| -> Vec<&Span> {
+        let all = spans.iter().map(|(_, span)| span);
+        all.filter(|span| span.name == name && attribute(&span.attributes, key) == value).collect()
     };
-    let commit = of("kafka", "call", "commit_offsets");
-    let mut above = spans.iter().map(|(_, span)| span);
-    let reconcile =
-        above.find(|span| span.span_id == commit.parent_span_id).expect("what the commit is part of");
-    let told = ["name", "namespace", "controller"].map(|key| attribute(&reconcile.attributes, key));
-    assert_eq!(reconcile.name, "reconcile");
-    assert_eq!(told, ["second".to_owned(), case.namespace.clone(), "AppMigration".to_owned()]);
-    assert_eq!(attribute(&reconcile.attributes, "generation"), "1");
+    let commits = of("kafka", "call", "commit_offsets");
+    assert_eq!(commits.len(), 1, "{commits:#?}");
+    let commit = commits[0];
+    let reconciles = of("reconcile", "object", "second");
+    let reconcile = reconciles.iter().find(|s| s.span_id == commit.parent_span_id).expect("its reconcile");
+    let told = ["namespace", "controller", "generation"].map(|key| attribute(&reconcile.attributes, key));
+    assert_eq!(told, [case.namespace.clone(), "AppMigration".to_owned(), "1".to_owned()]);
     assert!(reconcile.start_time_unix_nano <= commit.start_time_unix_nano);
     assert!(commit.end_time_unix_nano <= reconcile.end_time_unix_nano);
-    // The last word of the API server before it, and the mapping, are in the same trace.
-    for (name, key, value) in [
-        ("kubernetes", "resource", "appmigrations"),
-        ("kubernetes", "resource", "configmaps"),
-        ("kafka", "call", "connect"),
-    ] {
-        let span = of(name, key, value);
-        assert!(!span.parent_span_id.is_empty(), "{name} {value} is part of nothing");
+    // What led to it is in the same trace.
+    let in_trace = |found: Vec<&Span>| found.iter().any(|span| span.trace_id == commit.trace_id);
+    assert!(in_trace(of("kubernetes", "resource", "appmigrations")), "the announcement");
+    assert!(in_trace(of("kubernetes", "resource", "configmaps")), "the journal");
+    assert!(in_trace(of("kafka", "call", "scan")) && in_trace(of("mapping", "", "")), "the mapping");
+    // Connections are shared, and belong to who asked first.
+    assert!(of("kafka", "call", "connect").iter().all(|span| !span.parent_span_id.is_empty()));
+}
+
+fn lines_of_a_migration(case: &Case, log: &str) {
+    let lines: Vec<Value> = log.lines().map(|line| json::strict(line).unwrap()).collect();
+    let is_ours = |line: &&Value| {
+        line["span"]["namespace"] == case.namespace.as_str() && line["span"]["object"] == "second"
+    };
+    let ours: Vec<&Value> = lines.iter().filter(is_ours).collect();
+    for line in &ours {
+        let span = &line["span"];
+        assert!(span["controller"] == "AppMigration" && span["generation"] == 1, "{line}");
+        assert_eq!(span["id"].as_str().unwrap_or_default().len(), 8, "{line}");
     }
-    let of_trace = |name: &str| spans.iter().any(|(_, s)| s.name == name && s.trace_id == commit.trace_id);
-    assert!(of_trace("mapping") && of_trace("kubernetes"));
+    let completed: Vec<_> = ours.iter().filter(|line| line["reason"] == "Completed").collect();
+    assert_eq!(completed.len(), 1, "{completed:#?}");
+    // The calls that led there, each with its time and the same reconcile.
+    let commit = ours.iter().find(|line| line["call"] == "commit_offsets").expect("the commit");
+    assert!(commit["seconds"].is_f64() && commit["outcome"] == "ok", "{commit}");
+    assert_eq!(commit["span"]["id"], completed[0]["span"]["id"]);
 }

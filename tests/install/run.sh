@@ -138,6 +138,10 @@ refuses "an unknown value is refused" "additional properties 'imagee' not allowe
 refuses "an unknown nested value is refused" "additional properties 'tga' not allowed" "$HELM" template "$CHART" --set image.tga=1
 refuses "an account that is neither made nor named is refused" "serviceAccount.name is required" \
   "$HELM" template "$CHART" --set serviceAccount.create=false
+refuses "a collector that is no URL is refused" "'/otlpEndpoint'" "$HELM" template "$CHART" --set otlpEndpoint=collector:4318
+same "the collector and the log's format are passed on" "json
+http://collector:4318" "$("$HELM" template "$CHART" --set logFormat=json,otlpEndpoint=http://collector:4318 2>"$WORK/out" |
+  sed -nE '/name: (APPMIGRATION_LOG_FORMAT|OTEL_EXPORTER_OTLP_ENDPOINT)/{n;s/.*value: "?([^"]*)"?$/\1/p;}')"
 DIGEST=sha256:$(printf '0%.0s' {1..64})
 same "a digest takes the place of the tag" "example.org/a@$DIGEST" "$("$HELM" template "$CHART" \
   --set image.repository=example.org/a,image.tag=x,image.digest="$DIGEST" 2>/dev/null | sed -n 's/.* image: "\(.*\)"/\1/p')"

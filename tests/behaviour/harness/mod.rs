@@ -9,6 +9,7 @@ pub mod copies;
 pub mod history;
 pub mod http;
 pub mod java;
+pub mod json;
 pub mod kafka;
 pub mod member;
 pub mod migration;

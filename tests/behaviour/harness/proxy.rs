@@ -16,6 +16,8 @@ struct State {
     stopped: AtomicBool,
     /// Nothing is passed on, and nobody is told.
     swallowing: AtomicBool,
+    /// Nothing is passed on for the first so many connections.
+    abandoned: AtomicUsize,
     delay_ms: AtomicU64,
     accepted: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
@@ -40,13 +42,13 @@ impl Proxy {
                     return;
                 }
                 let Ok(client) = client else { continue };
-                shared.accepted.fetch_add(1, SeqCst);
+                let number = shared.accepted.fetch_add(1, SeqCst) + 1;
                 shared.open.lock().unwrap().push(client.try_clone().unwrap());
                 // A server that is down: the client sees its connection closed.
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 shared.open.lock().unwrap().push(server.try_clone().unwrap());
-                pass(client.try_clone().unwrap(), server.try_clone().unwrap(), &shared);
-                pass(server, client, &shared);
+                pass(client.try_clone().unwrap(), server.try_clone().unwrap(), number, &shared);
+                pass(server, client, number, &shared);
             }
         });
         Self { address, state }
@@ -71,6 +73,11 @@ impl Proxy {
         self.state.swallowing.store(swallow, SeqCst);
     }
 
+    /// Nothing passes any more on the connections that are open; new ones are fine.
+    pub fn abandon(&self) {
+        self.state.abandoned.store(self.accepted(), SeqCst);
+    }
+
     /// Each piece of data is held back for so long.
     pub fn delay(&self, delay: Duration) {
         self.state.delay_ms.store(delay.as_millis().try_into().unwrap(), SeqCst);
@@ -91,13 +98,14 @@ impl Drop for Proxy {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, state: &Arc<State>) {
+fn pass(mut from: TcpStream, mut to: TcpStream, number: usize, state: &Arc<State>) {
     let state = Arc::clone(state);
     thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1_024];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             sleep(Duration::from_millis(state.delay_ms.load(SeqCst)));
-            while state.swallowing.load(SeqCst) && !state.stopped.load(SeqCst) {
+            let held = || state.swallowing.load(SeqCst) || number <= state.abandoned.load(SeqCst);
+            while held() && !state.stopped.load(SeqCst) {
                 sleep(Duration::from_millis(20));
             }
             if to.write_all(&buffer[..read]).is_err() {

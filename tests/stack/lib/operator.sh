@@ -33,7 +33,7 @@ start_operator() {
   echo "$port" >"$STACK_DIR/$name.port"
   # As in a Pod: a new process of the same name is the old one's next container, and has its Lease.
   # The operator's own environment comes from the caller, fault injection included.
-  KUBECONFIG=$OPERATOR_KUBECONFIG POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name POD_UID=$name \
+  KUBECONFIG=${THROUGH_KUBECONFIG:-$OPERATOR_KUBECONFIG} POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name POD_UID=$name \
     spawn "$name" "$APPMIGRATION_BIN" operator --listen "127.0.0.1:$port" "$@"
   [[ -z $wait ]] || wait_ready 60 "$name" operator_answers "$port"
 }
