@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod canary;
 mod changes;
 mod clients;
 mod connections;
@@ -29,6 +30,9 @@ mod outages;
 mod plan_command;
 mod plan_files;
 mod random_logs;
+#[path = "../replicator/raw.rs"]
+#[allow(dead_code)]
+mod raw;
 mod replication;
 mod replicator_faults;
 mod rest;
@@ -41,5 +45,7 @@ mod rules_shared;
 mod searches;
 mod source_group;
 mod target_group;
+mod tenant_names;
 mod tenant_properties;
+mod tenant_records;
 mod windows;

@@ -213,11 +213,20 @@ fn an_index_names_parts_of_its_own_journal_alone() {
         part_names(&map)
     };
     assert_eq!(with(json!({ "plan.json.gz.0": "app-plan-12" })).unwrap().len(), 1);
-    for other in ["kube-root-ca.crt", "app-plan", "app-plan-", "app-plan-1a", "app-plan--1", "my-app-plan-1", "app-plan-9999999999"] {
+    for other in [
+        "kube-root-ca.crt",
+        "app-plan",
+        "app-plan-",
+        "app-plan-1a",
+        "app-plan--1",
+        "my-app-plan-1",
+        "app-plan-9999999999",
+    ] {
         let error = with(json!({ "plan.json.gz.0": other })).unwrap_err().to_string();
         assert!(error.contains(&format!("`{other}` is no part of this plan")), "{error}");
     }
-    let many: BTreeMap<String, String> = (0..300).map(|n| (format!("k{n}"), format!("app-plan-{n}"))).collect();
+    let many: BTreeMap<String, String> =
+        (0..300).map(|n| (format!("k{n}"), format!("app-plan-{n}"))).collect();
     assert!(with(json!(many)).unwrap_err().to_string().contains("300 parts"));
 }
 
@@ -227,10 +236,8 @@ fn a_file_that_unpacks_to_too_much_is_refused() {
     let packed = super::gzip(&vec![b' '; 64 << 20]);
     assert!(packed.len() < 100 * 1024);
     let index = json!({ "plan.json.gz.0": "app-plan-1" }).to_string();
-    let mut first = ConfigMap {
-        data: Some(BTreeMap::from([(INDEX_FILE.to_owned(), index)])),
-        ..ConfigMap::default()
-    };
+    let mut first =
+        ConfigMap { data: Some(BTreeMap::from([(INDEX_FILE.to_owned(), index)])), ..ConfigMap::default() };
     first.metadata.name = Some("app-plan".into());
     let mut part = ConfigMap {
         binary_data: Some(BTreeMap::from([("plan.json.gz.0".to_owned(), ByteString(packed))])),
