@@ -83,7 +83,7 @@ fn odd_groups_move_as_they_are_and_forge_nothing() {
     assert!(log.contains(r"\nFORGED"), "the name was logged");
     for line in log.lines() {
         let begins = line.starts_with("20") || line.starts_with('{');
-        assert!(begins && !line.chars().any(|c| c.is_control()), "a forged line: {line:?}");
+        assert!(begins && !line.chars().any(char::is_control), "a forged line: {line:?}");
     }
 }
 

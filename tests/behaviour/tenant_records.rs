@@ -76,7 +76,7 @@ fn headers_of_any_kind_beside_an_origin() {
     let orders = case.topic("orders", 1);
     orders.fill(0, 10);
     let many: Vec<Header> =
-        (0..5_000).map(|n| (format!("h{}", n % 7).into_bytes(), Some(vec![n as u8]))).collect();
+        (0..5_000_usize).map(|n| (format!("h{}", n % 7).into_bytes(), Some(vec![0; n % 9]))).collect();
     let records: Vec<Vec<Header>> = (0..10)
         .map(|offset| {
             let mut headers: Vec<Header> = match offset % 5 {
