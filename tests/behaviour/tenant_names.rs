@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Case, K2KReplicator, Reason, Side, Topic, conformance, operator, specs,
-    stack::{DEADLINE, block_on, kubectl},
+    Case, K2KReplicator, Reason, Side, Topic, conformance, operator, rbac, specs,
+    stack::{DEADLINE, block_on, kubectl, var},
+    v1alpha1::{SaslMechanism, TlsSpec},
     wire::Offset,
 };
 
@@ -142,6 +143,60 @@ fn odd_values_in_a_replicator_are_named() {
     }
     let app = case.migrate(|spec| spec.consumer_group = "a\u{0}b".into());
     app.stalls(Reason::InvalidSpec, &["spec.consumerGroup must not hold a NUL"]);
+}
+
+/// The name of a Secret becomes part of a URL: nothing but the name of one in the object's own namespace is asked
+/// for. The Secret that they are after is there.
+#[test]
+fn names_of_secrets_lead_nowhere_else() {
+    let case = Case::new("oddsecrets");
+    let other = Case::new("othertenant");
+    other.secret("user", &[("password", "migrator-secret")]);
+    operator::ensure();
+    let path = format!("namespaces/{}/secrets/user", other.namespace);
+    let names = [
+        format!("../../{path}"),
+        format!("x/../../../{path}"),
+        format!("..%2f..%2f{path}"),
+        format!("{}/user", other.namespace),
+        "?watch=true".into(),
+        "user?resourceVersion=0&x=/".into(),
+        "user#".into(),
+        "user/status".into(),
+        "user\r\nX-Remote-User: admin".into(),
+        "USER".into(),
+        "..".into(),
+        " ".into(),
+    ];
+    for (n, name) in names.iter().enumerate() {
+        let mut spec = specs::replicator("orders");
+        let mut cluster = specs::sasl_ssl(Side::Source, "migrator", SaslMechanism::Plain);
+        // No authority is read before it.
+        cluster.tls = Some(TlsSpec::default());
+        cluster.sasl.as_mut().unwrap().password_secret_ref.name.clone_from(name);
+        spec.source.as_mut().unwrap().cluster = cluster;
+        let object = K2KReplicator::new(&format!("k2k-{n}"), spec);
+        block_on(case.api().create(&kube::api::PostParams::default(), &object)).unwrap();
+        let object = case.wait_for("K2KReplicator", &format!("k2k-{n}"), "InvalidSpec", DEADLINE, |object| {
+            conformance::condition(object, "Ready").is_some_and(|c| c["reason"] == "InvalidSpec")
+        });
+        let text = conformance::condition(&object, "Ready").unwrap()["message"].as_str().unwrap();
+        assert!(
+            text.starts_with("spec.source.sasl.passwordSecretRef: ")
+                && text.contains("is no name of a Secret"),
+            "{text}"
+        );
+        one_line_each(&object);
+    }
+    let seen = rbac::seen(&var("AUDIT_LOG"), rbac::OPERATOR);
+    let secrets = seen.requests.iter().filter(|[_, _, resource, _]| resource.starts_with("secrets"));
+    let touched: Vec<_> =
+        secrets.filter(|[ns, ..]| [&case.namespace, &other.namespace].contains(&ns)).collect();
+    assert!(
+        touched.is_empty() && seen.refused.is_empty() && seen.other.is_empty(),
+        "{touched:?} {:?}",
+        seen.refused
+    );
 }
 
 /// As many patterns as the CRD takes, and the largest that it takes: what the API server lets through does not
