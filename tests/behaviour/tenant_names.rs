@@ -101,7 +101,12 @@ fn one_line_each(object: &Value) {
 fn odd_values_in_a_replicator_are_named() {
     let case = Case::new("oddvalues");
     operator::ensure();
-    let edits: [(&str, Value, &str); 12] = [
+    let edits: [(&str, Value, &str); 13] = [
+        (
+            "/tracing/headers/offset",
+            json!("k2k_offset\u{0}"),
+            "spec.tracing.headers.offset must not hold a NUL",
+        ),
         (
             "/source/bootstrapServers",
             json!("127.0.0.1:1\nplugin.library.paths=/x"),

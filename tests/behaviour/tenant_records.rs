@@ -9,7 +9,7 @@ use crate::{
     harness::{
         Case, Copies, NativeRecords, Reason, Side, Topic, operator,
         stack::{DEADLINE, stack},
-        v1alpha1::Encoding,
+        v1alpha1::{Encoding, HeaderNames},
     },
     raw::{self, Header},
 };
@@ -93,6 +93,29 @@ fn headers_of_any_kind_beside_an_origin() {
     write(&orders, &records);
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
+    case.migrate(|_| {}).completes_exactly();
+}
+
+/// Header names are any text.
+#[test]
+fn header_names_of_any_kind() {
+    let case = Case::new("headernames");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10);
+    let names = ["k2k topic\n", "größe \u{1b}[2J", "%s,\"x\" \u{202e}", "\u{fffd}"];
+    let records: Vec<Vec<Header>> = (0..10)
+        .map(|offset| {
+            let named = copy(&orders.name, offset).into_iter().zip(names);
+            named.map(|((_, value), name)| (name.as_bytes().to_vec(), value)).collect()
+        })
+        .collect();
+    write(&orders, &records);
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|spec| {
+        let [topic, partition, offset, pipeline] = names.map(str::to_owned);
+        spec.tracing.headers = HeaderNames { topic, partition, offset, pipeline };
+        spec.pipeline_name = Some("\nFORGED\u{0}".into());
+    });
     case.migrate(|_| {}).completes_exactly();
 }
 
