@@ -54,9 +54,10 @@ impl Fault {
     /// A connection cannot be opened as it is written.
     pub fn connection(error: &ConnectionError) -> Self {
         let reason = match error {
-            ConnectionError::Secret { source: SecretError::NoName { .. }, .. } => Reason::InvalidSpec,
+            ConnectionError::Value { .. }
+            | ConnectionError::Contradiction { .. }
+            | ConnectionError::Secret { source: SecretError::NoName { .. }, .. } => Reason::InvalidSpec,
             ConnectionError::Secret { .. } => Reason::SecretNotFound,
-            ConnectionError::Value { .. } | ConnectionError::Contradiction { .. } => Reason::InvalidSpec,
         };
         Self::new(reason, error.to_string())
     }

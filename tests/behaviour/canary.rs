@@ -6,8 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    process::Command,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -16,7 +15,9 @@ use kube::api::{ObjectMeta, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AppMigration, Case, K2KReplicator, K2KReplicatorSpec, Side, conformance, operator, specs,
+    AppMigration, Case, K2KReplicator, K2KReplicatorSpec, Side, conformance, operator,
+    process::with_manifests,
+    specs,
     stack::{DEADLINE, binary, block_on, kubectl, var},
     v1alpha1::SaslMechanism,
 };
@@ -214,26 +215,7 @@ fn commands(canaries: &Canaries, replicator: &Value, migration: &AppMigration) {
 
 /// All that a command prints until it ends.
 fn output(command: &str, name: &str, documents: &[Value]) -> String {
-    let text: Vec<String> = documents.iter().map(Value::to_string).collect();
-    let mut child = Command::new(binary())
-        .args(["--log-level", "appmigration=trace", command, "--file", "-", "--name", name])
-        .env_remove("KUBECONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.join("\n---\n").as_bytes()).unwrap();
-    let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > DEADLINE {
-            child.kill().unwrap();
-            panic!("{command} of {name} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let out = child.wait_with_output().unwrap();
-    String::from_utf8([out.stdout, out.stderr].concat()).unwrap()
+    with_manifests(&["--log-level", "appmigration=trace", command, "--name", name], documents).1
 }
 
 /// What the operator answers on its own port.

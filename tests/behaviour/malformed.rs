@@ -18,8 +18,8 @@ use crate::harness::{
     stack::{self, DEADLINE, block_on, kubectl},
 };
 
-/// Longer than a stalled object is left alone here (10 s), twice.
-const WATCHED: Duration = Duration::from_secs(22);
+/// Longer than a stalled object is left alone here (10 s).
+const WATCHED: Duration = Duration::from_secs(13);
 
 fn crds() -> Api<CustomResourceDefinition> {
     Api::all(stack::kube())
