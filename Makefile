@@ -12,6 +12,7 @@ help:
 	@echo 'make test-all  the same, with the long random series whole'
 	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
 	@echo 'make fuzz      the decoders and parsers against random input, 60 s each; FUZZ_SECONDS=… is longer, ONLY=… one'
+	@echo 'make deny      licences, bans and sources of all dependencies'
 	@echo 'make generate  writes crds/ and the tables of README.md anew'
 	@echo 'make fmt       formats the source'
 
@@ -37,6 +38,15 @@ bench:
 	@tests/check-tools
 	cargo build --locked --release --example bench
 	@tests/stack/stack run $(CARGO_TARGET_DIR)/release/examples/bench $(ONLY)
+
+# Licences, bans and sources of all dependencies, by deny.toml. Advisories need a database from the network.
+DENY := 0.20.2
+.PHONY: deny
+deny:
+	@tests/check-tools
+	@test -x $(APPMIGRATION_CACHE)/cargo-deny-$(DENY)/bin/cargo-deny || CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/cargo-deny \
+	  cargo install cargo-deny --version $(DENY) --locked --quiet --root $(APPMIGRATION_CACHE)/cargo-deny-$(DENY)
+	$(APPMIGRATION_CACHE)/cargo-deny-$(DENY)/bin/cargo-deny check licenses bans sources
 
 # The decoders against random input, FUZZ_SECONDS each. What is found is in target/fuzz.
 .PHONY: fuzz

@@ -4,7 +4,7 @@
 use crate::{
     api::v1alpha1::{ClusterSpec, SaslMechanism as SpecMechanism, SecretKeyRef, TlsSpec},
     kafka::{ClientIdentity, ConfigError, ConnectionConfig, Sasl, SaslMechanism, Tls},
-    secrets::{SecretError, SecretSource},
+    secrets::{self, SecretError, SecretSource},
 };
 
 /// A connection that cannot be used. `field` is where it stands in the spec.
@@ -101,7 +101,10 @@ async fn read(
     reference: &SecretKeyRef,
     secrets: &impl SecretSource,
 ) -> Result<String, ConnectionError> {
-    let read = secrets.read(reference).await;
+    let read = match secrets::check_name(&reference.name) {
+        Ok(()) => secrets.read(reference).await,
+        Err(error) => Err(error),
+    };
     read.map_err(|source| ConnectionError::Secret { field: field.to_owned(), source })
 }
 

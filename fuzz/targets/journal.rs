@@ -35,17 +35,25 @@ fn packed(text: &str) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-fuzz_target!(|input: (&str, &str, &str, u8, Vec<u8>)| {
-    let (plan, snapshot, index, how, bytes) = input;
+// How it is stored, then the plan, the snapshot, the index and a packed piece, with a NUL between them.
+fuzz_target!(|bytes: &[u8]| {
+    let Some((how, rest)) = bytes.split_first() else { return };
+    let mut parts = rest.splitn(4, |byte| *byte == 0);
+    let mut part = || parts.next().unwrap_or_default();
+    let (plan, snapshot, index, bytes) = (part(), part(), part(), part().to_vec());
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (plan, snapshot, index) = (text(plan), text(snapshot), text(index));
     let mut data = BTreeMap::new();
     let mut pieces = BTreeMap::new();
-    data.insert("snapshot.json".to_owned(), snapshot.to_owned());
+    if !snapshot.is_empty() {
+        data.insert("snapshot.json".to_owned(), snapshot);
+    }
     if how & 1 == 0 {
-        data.insert("plan.json".to_owned(), plan.to_owned());
+        data.insert("plan.json".to_owned(), plan);
     } else {
-        let index = if how & 2 == 0 { r#"{"plan.json.gz.0":"app-plan-1"}"# } else { index };
-        data.insert("index.json".to_owned(), index.to_owned());
-        pieces.insert("plan.json.gz.0".to_owned(), if how & 4 == 0 { packed(plan) } else { bytes });
+        let index = if how & 2 == 0 { r#"{"plan.json.gz.0":"app-plan-1"}"#.to_owned() } else { index };
+        data.insert("index.json".to_owned(), index);
+        pieces.insert("plan.json.gz.0".to_owned(), if how & 4 == 0 { packed(&plan) } else { bytes });
     }
     let (first, part) = (map("app-plan", data, BTreeMap::new()), map("app-plan-1", BTreeMap::new(), pieces));
     let _ = journal::part_names(&first);

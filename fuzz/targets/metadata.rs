@@ -30,8 +30,11 @@ fn plan(group: &str, metadata: &[u8]) -> Plan {
     plan
 }
 
-fuzz_target!(|input: (&str, Vec<u8>)| {
-    let (group, metadata) = input;
+// A group, a NUL, the metadata.
+fuzz_target!(|bytes: &[u8]| {
+    let split = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let Ok(group) = str::from_utf8(&bytes[..split]) else { return };
+    let metadata = bytes[split..].to_vec();
     let object = migration(group);
     let q = TopicPartition::new("orders", 0);
     let committed = Committed { offset: 7, metadata: metadata.clone() };

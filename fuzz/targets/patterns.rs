@@ -5,11 +5,12 @@
 use appmigration::api::v1alpha1::TopicPatterns;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Vec<&str>, &str)| {
-    let (patterns, topic) = input;
+// A topic, then a pattern on each line.
+fuzz_target!(|text: &str| {
+    let (topic, patterns) = text.split_once('\n').unwrap_or((text, ""));
     // As the CRD bounds them.
-    let bounded = |text: &&&str| text.chars().count() <= 512;
-    let patterns: Vec<String> = patterns.iter().filter(bounded).map(|&text| text.to_owned()).collect();
+    let bounded = |text: &&str| text.chars().count() <= 512;
+    let patterns: Vec<String> = patterns.split('\n').filter(bounded).map(str::to_owned).collect();
     let Ok(compiled) = TopicPatterns::new(&patterns) else { return };
     let first = compiled.first_match(topic);
     assert_eq!(first.is_some(), compiled.matches(topic));

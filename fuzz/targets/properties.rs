@@ -3,16 +3,15 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
-
 use appmigration::kafka::{ConnectionConfig, Purpose};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (&str, BTreeMap<&str, &str>)| {
-    let (servers, properties) = input;
+// A line with the addresses, then a line for each property.
+fuzz_target!(|text: &str| {
+    let (servers, properties) = text.split_once('\n').unwrap_or((text, ""));
     let mut connection = ConnectionConfig::plaintext(servers);
-    connection.properties =
-        properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let pairs = properties.split('\n').filter_map(|line| line.split_once('='));
+    connection.properties = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     if let Err(error) = connection.check() {
         assert!(!error.to_string().is_empty());
         return;

@@ -203,6 +203,10 @@ impl Context {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.retain(|(namespace, name), _| self.replicators.get(namespace, name).is_some());
+        // A broker may call its cluster something else each time that it is asked.
+        let known: HashSet<&String> = ids.values().collect();
+        let mut landmarks = self.landmarks.lock().unwrap_or_else(PoisonError::into_inner);
+        landmarks.retain(|id, shared| Arc::strong_count(shared) > 1 || known.contains(id));
     }
 
     /// Forgets an object that is gone or finished.

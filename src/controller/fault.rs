@@ -1,7 +1,7 @@
 //! An observation that failed, as a condition tells it: the reason, the text, and whether only the user can
 //! mend it.
 
-use crate::{api::v1alpha1::Reason, connections::ConnectionError, kafka::KafkaError};
+use crate::{api::v1alpha1::Reason, connections::ConnectionError, kafka::KafkaError, secrets::SecretError};
 
 /// Which of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,10 @@ impl Fault {
     /// A connection cannot be opened as it is written.
     pub fn connection(error: &ConnectionError) -> Self {
         let reason = match error {
+            ConnectionError::Value { .. }
+            | ConnectionError::Contradiction { .. }
+            | ConnectionError::Secret { source: SecretError::NoName { .. }, .. } => Reason::InvalidSpec,
             ConnectionError::Secret { .. } => Reason::SecretNotFound,
-            ConnectionError::Value { .. } | ConnectionError::Contradiction { .. } => Reason::InvalidSpec,
         };
         Self::new(reason, error.to_string())
     }

@@ -76,15 +76,16 @@ async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Act
         let why = why::<K>(&object, &invalid.error);
         if let Some(text) = why.filter(|text| note(&mut object, text)) {
             tracing::warn!(kind = %K::kind(&()), namespace, object = name, why = text, "cannot be read");
+            let guard = DeserializeGuard::<K>(Err(invalid.clone()));
             match within_deadline(api.replace_status(name, &PostParams::default(), &object)).await {
                 Ok(_) => {}
-                // An API server before 1.30 takes no status of an object whose spec its CRD refuses.
+                // Of an object that the CRD's rules refuse even the status is refused: told once, by the event.
                 Err(KubeError::Call(kube::Error::Api(status))) if status.code == 422 => {
-                    tracing::warn!(namespace, object = name, "its status cannot be written either");
+                    context.tell(&guard, true, Reason::InvalidSpec, "Read", &text).await;
+                    return Ok(Action::await_change());
                 }
                 Err(error) => return Err(error),
             }
-            let guard = DeserializeGuard::<K>(Err(invalid.clone()));
             context.tell(&guard, true, Reason::InvalidSpec, "Read", &text).await;
         }
     }

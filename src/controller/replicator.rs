@@ -44,9 +44,18 @@ impl Replicator {
         let target = spec.target.clone().ok_or_else(|| missing("spec.target"))?;
         let replication = spec.replication.as_deref().filter(|r| !r.is_empty());
         let replication = replication.ok_or_else(|| missing("spec.replication"))?;
+        let headers = &spec.tracing.headers;
         // The client takes C strings.
-        if source.consumer_group.as_ref().is_some_and(|group| group.contains('\0')) {
-            return Err("spec.source.consumerGroup must not hold a NUL character".to_owned());
+        for (field, text) in [
+            ("source.consumerGroup", source.consumer_group.as_deref().unwrap_or_default()),
+            ("tracing.headers.topic", &headers.topic),
+            ("tracing.headers.partition", &headers.partition),
+            ("tracing.headers.offset", &headers.offset),
+            ("tracing.headers.pipeline", &headers.pipeline),
+        ] {
+            if text.contains('\0') {
+                return Err(format!("spec.{field} must not hold a NUL character"));
+            }
         }
         let routes = Routes::new(replication).map_err(|error| error.to_string())?;
         Ok(Self {

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod canary;
 mod changes;
 mod clients;
 mod connections;
@@ -32,6 +33,9 @@ mod outages;
 mod plan_command;
 mod plan_files;
 mod random_logs;
+#[path = "../replicator/raw.rs"]
+#[allow(dead_code)]
+mod raw;
 mod replication;
 mod replicator_faults;
 mod rest;
@@ -46,5 +50,7 @@ mod seen;
 mod shutdown;
 mod source_group;
 mod target_group;
+mod tenant_names;
 mod tenant_properties;
+mod tenant_records;
 mod windows;

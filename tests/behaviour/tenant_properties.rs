@@ -3,10 +3,9 @@
 
 use std::{
     fs::OpenOptions,
-    io::Write,
     net::{TcpListener, TcpStream},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,8 +17,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AppMigration, Case, K2KReplicator, K2KReplicatorSpec, conformance, operator, specs,
-    stack::{DEADLINE, binary, block_on, kubectl, var},
+    AppMigration, Case, K2KReplicator, K2KReplicatorSpec, conformance, operator,
+    process::with_manifests,
+    specs,
+    stack::{DEADLINE, block_on, kubectl, var},
 };
 
 /// A file that tells when it is opened, a command that leaves a trace, and a URL that tells when it is called.
@@ -219,24 +220,6 @@ fn through_the_api(case: &Case, properties: &[(String, String)]) -> Vec<String> 
     (0..properties.len()).map(says).collect()
 }
 
-/// What a command that reads manifests says to a replicator with that property.
-fn through_a_file(command: &[&str], documents: &[Value]) -> String {
-    let text: Vec<String> = documents.iter().map(Value::to_string).collect();
-    let mut child = Command::new(binary())
-        .args(command)
-        .args(["--file", "-"])
-        .env_remove("KUBECONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.join("\n---\n").as_bytes()).unwrap();
-    let out = child.wait_with_output().unwrap();
-    assert!(!out.status.success(), "{command:?} took it");
-    String::from_utf8([out.stdout, out.stderr].concat()).unwrap()
-}
-
 /// As a message shows a name that other people chose.
 fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -278,7 +261,8 @@ fn tenants_cannot_set_a_dangerous_property_by_a_file_either() {
         for (command, documents) in
             [("replicate", vec![replicator.clone()]), ("plan", vec![migration.clone(), replicator.clone()])]
         {
-            let said = through_a_file(&[command], &documents);
+            let (taken, said) = with_manifests(&[command], &documents);
+            assert!(!taken, "{command} takes {name:?}");
             let expected = format!("{}: this property is not allowed", shown(&name));
             assert!(said.contains(&expected), "{command} {name:?}: {said}");
             assert!(!said.contains(&value), "{command} {name:?} prints the value: {said}");

@@ -1,6 +1,36 @@
 //! A child process that ends with the test, whatever becomes of it.
 
-use std::process::{Child, Command};
+use std::{
+    io::Write,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::stack::{DEADLINE, binary};
+
+/// What `appmigration ARGS… --file -` prints until it ends, given these manifests, and whether it succeeds. It has
+/// no Kubernetes.
+pub fn with_manifests(args: &[&str], documents: &[Value]) -> (bool, String) {
+    let text: Vec<String> = documents.iter().map(Value::to_string).collect();
+    let mut command = Command::new(binary());
+    command.args(args).args(["--file", "-"]).env_remove("KUBECONFIG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.join("\n---\n").as_bytes()).unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            panic!("appmigration {args:?} does not end");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let out = child.wait_with_output().unwrap();
+    (out.status.success(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
+}
 
 use super::sockets;
 

@@ -84,7 +84,7 @@ fn replicator(object: &AppMigration, context: &Context) -> Usable {
     let name = &object.spec.replicator_ref.name;
     let namespace = object.namespace().unwrap_or_default();
     if context.replicators.is_malformed(&namespace, name) {
-        let text = format!("K2KReplicator {name} does not fit its CRD and cannot be read; see its status");
+        let text = format!("K2KReplicator {name} does not fit its CRD and cannot be read; see its events");
         return Err((Reason::ReplicatorNotReady, text));
     }
     let Some(found) = context.replicators.get(&namespace, name) else {
