@@ -105,7 +105,9 @@ async fn installed<K>(api: &Api<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    while let Err(error) = super::within_deadline(api.list(&ListParams::default().limit(1))).await {
+    while let Err(error) =
+        super::within_deadline("list the kind", api.list(&ListParams::default().limit(1))).await
+    {
         tracing::warn!(kind = %K::kind(&()), %error, "the kind cannot be listed yet; is its CRD installed?");
         tokio::time::sleep(CRD_POLL).await;
     }

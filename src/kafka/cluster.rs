@@ -16,6 +16,7 @@ use super::{
     handle::Handle,
     patience::Patience,
 };
+use crate::crash;
 
 /// A topic as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl Cluster {
     /// or a refused connection is an error as early as it is known, not only at the deadline.
     pub async fn connect(config: &ConnectionConfig, deadline: Duration) -> Result<Self, KafkaError> {
         config.check()?;
+        crash::before_call(|| format!("connect to {}", config.bootstrap_servers)).await;
         let inner = Inner::open(config, deadline).await?;
         Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE })
     }
@@ -171,6 +173,8 @@ impl Cluster {
         F: Fn(&Handle, &Patience) -> Result<T, Failure> + Send + Sync + 'static,
         T: Send + 'static,
     {
+        let what = what.into();
+        crash::before_call(|| format!("{what} on {}", self.servers())).await;
         self.inner.call(&self.asked(what), self.deadline, work).await
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cluster, KafkaError, replication::TopicAdmin};
+use crate::crash;
 
 impl Cluster {
     /// Whether the `cleanup.policy` of each topic has `compact`. A topic whose configuration may not be described
@@ -14,6 +15,7 @@ impl Cluster {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
+        crash::before_call(|| format!("read topic configurations on {}", self.servers())).await;
         let names: Vec<String> = topics.iter().cloned().collect();
         let configs = TopicAdmin::open(&self.inner.config)?.configs(&names).await?;
         let compacted = configs.into_iter().map(|(topic, values)| {

@@ -3,6 +3,7 @@
 
 pub mod assertions;
 pub mod case;
+pub mod commits;
 pub mod conformance;
 pub mod copies;
 pub mod history;
@@ -12,8 +13,11 @@ pub mod member;
 pub mod migration;
 pub mod operator;
 pub mod plan;
+pub mod points;
 pub mod process;
+pub mod random;
 pub mod replicate;
+pub mod scene;
 pub mod specs;
 pub mod stack;
 pub mod streams;
