@@ -33,7 +33,7 @@ pub struct TopicDescription {
 #[derive(Clone)]
 pub struct Cluster {
     pub(super) inner: Arc<Inner>,
-    deadline: Duration,
+    pub(super) deadline: Duration,
 }
 
 impl fmt::Debug for Cluster {

@@ -31,12 +31,18 @@ impl Cluster {
         for offset in too_large {
             results.insert(offset.partition.clone(), Err(self.metadata_too_large(&what, &offset)));
         }
+        // On a connection of its own, closed with the call: none that is given up is sent later.
+        let own = Self::connect(&self.inner.config, self.deadline).await?.with_deadline(self.deadline);
+        if own.id() != self.id() {
+            let reason = format!("this is another cluster now: {}, was {}", own.id(), self.id());
+            return Err(KafkaError::Other { servers: self.servers().to_owned(), what, reason, code: 0 });
+        }
         let mut any_answer = false;
         let mut broken = None;
         for request in requests(sendable) {
             let answer = match &broken {
                 Some(error) => Err(KafkaError::clone(error)),
-                None => self.commit_request(group, &what, &request).await,
+                None => own.commit_request(group, &what, &request).await,
             };
             match answer {
                 Ok(answer) => {

@@ -140,7 +140,8 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         Next::BackOff => {
             let error = rest.rungs.ready().reason.is_error();
             let cap = if error { options.backoff_max } else { options.backoff_max.min(LONGEST_WAIT) };
-            let pause = (took * SHARE).min(LONGEST_PAUSE);
+            // A look that failed has waited more than it has read: it says nothing of what the next one costs.
+            let pause = if error { Duration::ZERO } else { (took * SHARE).min(LONGEST_PAUSE) };
             context.pace(uid, |pace| {
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
                 pace.due_after(delay, now)
