@@ -1,11 +1,25 @@
 //! The operator dies by SIGKILL or SIGABRT at any time, is started again, and comes to the same end. (Before any
 //! call of its own: `crash_matrix`.)
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use appmigration::api::v1alpha1::{ConditionType, ExistingTargetOffsets};
 
-use crate::harness::{Case, Side, operator, points::Points, random::Random, scene::Scene, stack::DEADLINE};
+use crate::harness::{
+    Case, Copies, Migration, Reason, Side,
+    commits::commits,
+    kafka::Record,
+    migration::ready_reason,
+    operator,
+    points::Points,
+    random::{Random, say, whole},
+    scene::Scene,
+    stack::DEADLINE,
+    wire::Offsets,
+};
 
 /// The application has been started on the target while the operator was down: it is not set back.
 #[test]
@@ -66,4 +80,80 @@ fn kill_and_start(random: &mut Random, most_milliseconds: u64) {
     random.sleep(Duration::from_millis(most_milliseconds));
     operator::kill();
     operator::start(&[]);
+}
+
+/// Of one topic. Each holds 0..4 on both sides.
+const PARTITIONS: i32 = 200;
+/// In `make test`, and in `make test-all`.
+const KILLS: (usize, usize) = (3, 50);
+
+#[test]
+fn killed_at_random_during_migrations_of_200_partitions() {
+    let mut random = Random::seeded("kills during migrations of 200 partitions");
+    let case = Case::alone("kills");
+    let orders = case.topic("orders", PARTITIONS);
+    for partition in 0..PARTITIONS {
+        let records: Vec<Record> = (0..4).map(|_| Record::default()).collect();
+        Side::Source.produce(&orders.name, partition, &records);
+        Copies::default().of(&orders.name, partition, 0..4).write_to(&orders.name, partition);
+    }
+    let committed: Offsets =
+        (0..PARTITIONS).map(|p| ((orders.name.clone(), p), i64::from(p % 5).into())).collect();
+    case.replicator(|_| {});
+    case.replicator_says(Reason::Ready);
+    let migrate = |name: &str| {
+        let group = format!("{}-{name}", case.group);
+        case.commit(Side::Source, &group, committed.clone());
+        case.migrate_as(name, |spec| spec.consumer_group = group)
+    };
+    let start = Instant::now();
+    let undisturbed = migrate("undisturbed");
+    undisturbed.wait("Completed", DEADLINE, |o| ready_reason(o) == Some("Completed"));
+    let took = start.elapsed();
+    undisturbed.completes_exactly();
+    let mut at: BTreeMap<&str, usize> = BTreeMap::new();
+    let apps: Vec<Migration<'_>> = (0..if whole() { KILLS.1 } else { KILLS.0 })
+        .map(|n| {
+            let app = migrate(&format!("app-{n}"));
+            random.sleep(took);
+            operator::kill();
+            *at.entry(stage(&app)).or_default() += 1;
+            app.has_journalled_what_is_committed();
+            operator::start(&[]);
+            app.completes_exactly();
+            app.has_named_one_plan();
+            assert_eq!(app.target_offsets(), committed);
+            app
+        })
+        .collect();
+    let told = commits(Side::Target);
+    let (mut wrong, mut again) = (0, 0);
+    for app in &apps {
+        for (partition, offset) in &committed {
+            let there = &told[&app.target_group()][partition];
+            wrong += there.iter().filter(|told| **told != Some(offset.offset)).count();
+            again += there.len() - 1;
+        }
+    }
+    say(&format!(
+        "{} kills during migrations of {PARTITIONS} partitions that take {took:?}: {at:?}; all ends equal, {wrong} wrong \
+         commits of {}, {again} repeated",
+        apps.len(),
+        apps.len() * committed.len()
+    ));
+    assert_eq!(wrong, 0);
+}
+
+/// How far it had come.
+fn stage(app: &Migration<'_>) -> &'static str {
+    let status = app.get().status.unwrap_or_default();
+    if status.completed_at.is_some() {
+        "completed"
+    } else if !app.target_offsets().is_empty() {
+        "committed"
+    } else if status.plan.is_some() {
+        "planned"
+    } else {
+        "before the plan"
+    }
 }
