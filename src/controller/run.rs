@@ -2,6 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use backon::ExponentialBuilder;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
@@ -10,7 +11,8 @@ use kube::{
         Controller,
         controller::{self, Action},
         reflector::ObjectRef,
-        watcher,
+        utils::ResetTimerBackoff,
+        watcher::{self, ExponentialBackoff},
     },
 };
 use serde::de::DeserializeOwned;
@@ -62,6 +64,7 @@ pub async fn run(
     let (all, known) = (migration.store(), replicator.store());
     let migration = migration
         .with_config(config.clone())
+        .trigger_backoff(watch_backoff())
         .watches(replicators, watcher::Config::default(), move |replicator: K2KReplicator| {
             users(&all, &replicator)
         })
@@ -70,6 +73,7 @@ pub async fn run(
         .for_each(|outcome| async { trace(outcome) });
     let replicator = replicator
         .with_config(config)
+        .trigger_backoff(watch_backoff())
         .graceful_shutdown_on(stopped())
         .run(k2k_replicator::reconcile, retry, Arc::clone(&context))
         .for_each(|outcome| async { trace(outcome) });
@@ -88,6 +92,14 @@ pub async fn run(
         () = evict(&context) => {}
     }
     Ok(())
+}
+
+/// How soon broken watches are begun anew. The usual 30 s are too long for all watches of a controller together:
+/// an API server that restarts breaks each several times, and nothing can be written by a cache that is behind.
+fn watch_backoff() -> ResetTimerBackoff<ExponentialBackoff> {
+    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(800));
+    let delays = delays.with_max_delay(Duration::from_secs(5)).with_jitter().without_max_times();
+    ResetTimerBackoff::new(delays.into(), Duration::from_mins(2))
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
