@@ -275,7 +275,7 @@ impl Context {
         };
         let reference = object.object_ref(&());
         let publish = self.recorder.publish(&event, &reference);
-        if let Err(error) = super::within_deadline(publish).await {
+        if let Err(error) = super::within_deadline("record an event", publish).await {
             tracing::debug!(object = %object.name_any(), %error, "event not recorded");
         }
     }

@@ -72,12 +72,17 @@ async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Act
     let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
-    if let Some(mut object) = within_deadline(api.get_opt(name)).await? {
+    if let Some(mut object) = within_deadline("read what is malformed", api.get_opt(name)).await? {
         let why = why::<K>(&object, &invalid.error);
         if let Some(text) = why.filter(|text| note(&mut object, text)) {
             tracing::warn!(kind = %K::kind(&()), namespace, object = name, why = text, "cannot be read");
             let guard = DeserializeGuard::<K>(Err(invalid.clone()));
-            match within_deadline(api.replace_status(name, &PostParams::default(), &object)).await {
+            match within_deadline(
+                "say what is malformed",
+                api.replace_status(name, &PostParams::default(), &object),
+            )
+            .await
+            {
                 Ok(_) => {}
                 // Of an object that the CRD's rules refuse even the status is refused: told once, by the event.
                 Err(KubeError::Call(kube::Error::Api(status))) if status.code == 422 => {

@@ -17,7 +17,7 @@ mod secrets;
 
 use std::time::Duration;
 
-use crate::runtime::leader::NotLeading;
+use crate::{crash, runtime::leader::NotLeading};
 
 pub use app_migration::{Foreseen, foresee, journal};
 pub use context::{Context, Options};
@@ -47,8 +47,9 @@ impl KubeError {
     }
 }
 
-/// Awaits a Kubernetes call, at most [`KUBERNETES_DEADLINE`].
-async fn within_deadline<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, KubeError> {
+/// Awaits a Kubernetes call, at most [`KUBERNETES_DEADLINE`]. Every one goes through here; `what` names it.
+async fn within_deadline<T>(what: &str, call: impl Future<Output = kube::Result<T>>) -> Result<T, KubeError> {
+    crash::before_call(|| what.to_owned()).await;
     match tokio::time::timeout(KUBERNETES_DEADLINE, call).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(KubeError::Deadline),

@@ -2,6 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use backon::ExponentialBuilder;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
@@ -11,7 +12,8 @@ use kube::{
         Controller,
         controller::{self, Action},
         reflector::{ObjectRef, Store},
-        watcher,
+        utils::ResetTimerBackoff,
+        watcher::{self, ExponentialBackoff},
     },
 };
 use serde::de::DeserializeOwned;
@@ -70,6 +72,7 @@ pub async fn run(
         measure::gauges(measured.upgrade().as_deref(), metrics);
     });
     let migration = migration
+        .trigger_backoff(watch_backoff())
         .watches(replicators.clone(), watched, move |replicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
         .run(
@@ -83,6 +86,7 @@ pub async fn run(
         )
         .for_each(|outcome| async { trace(outcome, &failed) });
     let replicator = replicator
+        .trigger_backoff(watch_backoff())
         .graceful_shutdown_on(stopped())
         .run(
             |o, c| {
@@ -114,6 +118,14 @@ pub async fn run(
         () = lists_again(&failed, (&migrations, &replicators), health) => {}
         () = evict(&context) => {}
     }
+}
+
+/// How soon broken watches are begun anew. The usual 30 s are too long for all watches of a controller together:
+/// an API server that restarts breaks each several times, and nothing can be written by a cache that is behind.
+fn watch_backoff() -> ResetTimerBackoff<ExponentialBackoff> {
+    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(800));
+    let delays = delays.with_max_delay(Duration::from_secs(5)).with_jitter().without_max_times();
+    ResetTimerBackoff::new(delays.into(), Duration::from_mins(2))
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -157,7 +169,7 @@ where
     let crd = format!("{}.{}", K::plural(&()), K::group(&()));
     // Metadata alone: an object that cannot be read is no reason to wait.
     let one = ListParams::default().limit(1);
-    while let Err(error) = super::within_deadline(api.list_metadata(&one)).await {
+    while let Err(error) = super::within_deadline("list the kind", api.list_metadata(&one)).await {
         let why = if error.is_stale() {
             format!("the CRD {crd} is not installed")
         } else {

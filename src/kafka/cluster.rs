@@ -17,6 +17,7 @@ use super::{
     meter::{Call, measured},
     patience::Patience,
 };
+use crate::crash;
 
 /// A topic as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Cluster {
     /// or a refused connection is an error as early as it is known, not only at the deadline.
     pub async fn connect(config: &ConnectionConfig, deadline: Duration) -> Result<Self, KafkaError> {
         config.check()?;
+        crash::before_call(|| format!("connect to {}", config.bootstrap_servers)).await;
         let connecting = Inner::open(config, deadline);
         let inner = measured(Call::Connect, &config.bootstrap_servers, connecting).await?;
         Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE })
@@ -206,6 +208,8 @@ impl Cluster {
         F: Fn(&Handle, &Patience) -> Result<T, Failure> + Send + Sync + 'static,
         T: Send + 'static,
     {
+        let what = what.into();
+        crash::before_call(|| format!("{what} on {}", self.servers())).await;
         let asked = self.asked(what);
         measured(call, self.servers(), self.inner.call(&asked, self.deadline, work)).await
     }

@@ -32,15 +32,21 @@ impl Cluster {
         for offset in too_large {
             results.insert(offset.partition.clone(), Err(self.metadata_too_large(&what, &offset)));
         }
+        // On a connection of its own, closed with the call: none that is given up is sent later.
+        // One deadline for all of it: the caller may not be allowed to write any later.
+        let until = Instant::now() + self.deadline;
+        let own = Self::connect(&self.inner.config, self.deadline).await?;
+        if own.id() != self.id() {
+            let reason = format!("this is another cluster now: {}, was {}", own.id(), self.id());
+            return Err(KafkaError::Other { servers: self.servers().to_owned(), what, reason, code: 0 });
+        }
         let mut any_answer = false;
         let mut broken = None;
-        // One deadline for all requests: the caller may not be allowed to write any later.
-        let until = Instant::now() + self.deadline;
+        let left = || own.with_deadline(until.saturating_duration_since(Instant::now()));
         for request in requests(sendable) {
-            let left = self.with_deadline(until.saturating_duration_since(Instant::now()));
             let answer = match &broken {
                 Some(error) => Err(KafkaError::clone(error)),
-                None => left.commit_request(group, &what, &request).await,
+                None => left().commit_request(group, &what, &request).await,
             };
             match answer {
                 Ok(answer) => {

@@ -7,6 +7,7 @@ use super::{
     meter::{Call, measured},
     replication::TopicAdmin,
 };
+use crate::crash;
 
 impl Cluster {
     /// Whether the `cleanup.policy` of each topic has `compact`. A topic whose configuration may not be described
@@ -18,6 +19,7 @@ impl Cluster {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
+        crash::before_call(|| format!("read topic configurations on {}", self.servers())).await;
         let names: Vec<String> = topics.iter().cloned().collect();
         let asked = async { TopicAdmin::open(&self.inner.config)?.configs(&names).await };
         let configs = measured(Call::DescribeConfigs, self.servers(), asked).await?;

@@ -19,8 +19,8 @@ pub(super) struct Inner {
     pub(super) config: ConnectionConfig,
     pub(super) id: String,
     handle: Mutex<Arc<Handle>>,
-    /// Held while a new handle is made, so that only one is.
-    replacing: tokio::sync::Mutex<()>,
+    /// Held while a new handle is made, so that only one is. Holds when that failed last, and why.
+    replacing: tokio::sync::Mutex<Option<(Instant, KafkaError)>>,
     last_used: Mutex<Instant>,
 }
 
@@ -50,7 +50,11 @@ impl Inner {
         let mut renewed = false;
         loop {
             self.touch();
-            let handle = self.handle();
+            let mut handle = self.handle();
+            if handle.is_spent() {
+                self.replace(&handle, asked, until).await?;
+                handle = self.handle();
+            }
             let this_time = Arc::clone(&work);
             let result =
                 on_handle(&handle, asked.start, until, move |handle, patience| this_time(handle, patience))
@@ -63,7 +67,7 @@ impl Inner {
             match again(&failure) {
                 Again::OnNewHandle if !renewed => {
                     renewed = true;
-                    self.replace(&handle, until).await?;
+                    self.replace(&handle, asked, until).await?;
                 }
                 Again::AfterPause(pause) if attempt < 5 && Instant::now() + pause < until => {
                     tokio::time::sleep(pause * 2_u32.pow(attempt)).await;
@@ -87,13 +91,19 @@ impl Inner {
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Puts a new handle in place of `old`, unless somebody already did.
-    async fn replace(&self, old: &Arc<Handle>, until: Instant) -> Result<(), KafkaError> {
-        let _only_one = self.replacing.lock().await;
+    /// Puts a new handle in place of `old`, unless somebody already did, or has failed to since it was asked for.
+    async fn replace(&self, old: &Arc<Handle>, asked: &Asked, until: Instant) -> Result<(), KafkaError> {
+        let Ok(mut failed) = tokio::time::timeout_at(until.into(), self.replacing.lock()).await else {
+            return Err(asked.explain(Failure::Expired, old.signals().cause()));
+        };
         if !Arc::ptr_eq(&self.handle(), old) {
             return Ok(());
         }
-        let (handle, id) = open(&self.config, Instant::now(), until).await?;
+        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| *at > asked.start) {
+            return Err(error.clone());
+        }
+        let opened = open(&self.config, Instant::now(), until).await;
+        let (handle, id) = opened.inspect_err(|error| *failed = Some((Instant::now(), error.clone())))?;
         if id != self.id {
             return Err(KafkaError::Other {
                 servers: self.config.bootstrap_servers.clone(),

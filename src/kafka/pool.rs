@@ -14,6 +14,7 @@ use futures::{
 use tracing::Instrument as _;
 
 use super::{Cluster, ConnectionConfig, DEFAULT_DEADLINE, KafkaError};
+use crate::crash;
 
 type Connecting = Shared<BoxFuture<'static, Result<Cluster, KafkaError>>>;
 
@@ -48,6 +49,7 @@ impl ClusterPool {
             Entry::Ready(cluster) => return Ok(cluster),
             Entry::Connecting(attempt, connecting) => (attempt, connecting),
         };
+        crash::before_call(|| format!("connect to {}", config.bootstrap_servers)).await;
         let result = connecting.await;
         self.settle(config, attempt, &result);
         result

@@ -18,6 +18,7 @@ use super::{
     scan_worker::Trouble,
     signals::{Context, Signals},
 };
+use crate::crash;
 
 /// The search as a whole; a round has its own deadline.
 const FOR_EVER: Duration = Duration::from_hours(1);
@@ -74,6 +75,7 @@ impl Cluster {
         F: FnOnce(&mut Prober) -> Result<T, LookFailed> + Send + 'static,
         T: Send + 'static,
     {
+        crash::before_call(|| format!("look into logs on {}", self.servers())).await;
         let asked = self.asked("look into logs".to_owned());
         let (patience, _gives_up_when_dropped) = Patience::until(asked.start + FOR_EVER);
         let config = self.inner.config.clone();

@@ -15,6 +15,7 @@ use super::{
     scan_progress::Ranges,
     scan_worker::{Scan, Trouble},
 };
+use crate::crash;
 
 /// A scan as a whole has no deadline, only one without progress.
 const FOR_EVER: Duration = Duration::from_hours(365 * 24);
@@ -43,7 +44,9 @@ impl Cluster {
         if ranges.all_done() {
             return Ok(ScanStats::default());
         }
-        let asked = self.asked(format!("read {} partitions", ranges.len()));
+        let what = format!("read {} partitions", ranges.len());
+        crash::before_call(|| format!("{what} on {}", self.servers())).await;
+        let asked = self.asked(what);
         let (patience, _gives_up_when_dropped) = Patience::until(asked.start + FOR_EVER);
         let scan = Scan {
             questions: self.inner.handle(),

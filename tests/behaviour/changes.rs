@@ -7,7 +7,7 @@ use crate::harness::{
 };
 
 /// 0: 0..10 on both sides, c = 4; a member on the target holds the commit back while the plan is stored.
-fn held_back(case: &Case) -> (Topic<'_>, Member, Migration<'_>) {
+pub fn held_back(case: &Case) -> (Topic<'_>, Member, Migration<'_>) {
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 4)]);

@@ -1,90 +1,40 @@
-//! The operator dies by SIGKILL or SIGABRT at any point, is started again, and comes to the same end.
+//! The operator dies by SIGKILL or SIGABRT at any time, is started again, and comes to the same end. (Before any
+//! call of its own: `crash_matrix`.)
 
 use std::{
-    env,
-    time::{Duration, SystemTime},
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
 
 use appmigration::api::v1alpha1::{ConditionType, ExistingTargetOffsets};
 
-use crate::harness::{Case, Side, Topic, operator};
-
-/// 0: 0..10, c = 4; 1: 0..10, c = 10; 2: 0..10, c = 0.
-fn three(case: &Case) -> Topic<'_> {
-    let orders = case.topic("orders", 3);
-    for partition in 0..3 {
-        orders.fill(partition, 10).copy(partition, 0..10);
-    }
-    case.committed(&orders, &[(0, 4), (1, 10), (2, 0)]);
-    orders
-}
-
-/// What there is after the crash.
-struct Left {
-    plan: bool,
-    committed: bool,
-}
-
-/// `point` as the binary under test names it (`--features crash-points`).
-fn dies_at(point: &str, left: &Left) {
-    let case = Case::alone(&format!("crash-{point}"));
-    let orders = three(&case);
-    operator::stop();
-    operator::start(&[("APPMIGRATION_CRASH_AT", &format!("{point}@{}/app", case.namespace))]);
-    case.replicator(|_| {});
-    let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_mins(1));
-
-    let offsets = app.target_offsets();
-    assert_eq!(offsets.len(), if left.committed { 3 } else { 0 }, "{offsets:?}");
-    assert_eq!(
-        case.config_map("app-plan").is_some_and(|map| map.data.unwrap().contains_key("plan.json")),
-        left.plan
-    );
-    let hash = app.get().status.unwrap().plan.map(|plan| plan.hash);
-
-    operator::start(&[]);
-    app.completes_exactly();
-    let end = app.get().status.unwrap().plan.unwrap().hash;
-    assert!(hash.is_none_or(|hash| hash == end), "another plan was made after the crash");
-    let at = |partition| app.target_offset(&orders.name, partition);
-    assert_eq!([at(0), at(1), at(2)], [Some(4), Some(10), Some(0)]);
-}
-
-#[test]
-fn dies_before_the_plan_is_stored() {
-    dies_at("before-journal", &Left { plan: false, committed: false });
-}
-
-#[test]
-fn dies_once_the_plan_is_stored() {
-    dies_at("after-journal", &Left { plan: true, committed: false });
-}
-
-#[test]
-fn dies_before_it_reads_back() {
-    dies_at("after-commit", &Left { plan: true, committed: true });
-}
-
-#[test]
-fn dies_before_it_reports() {
-    dies_at("before-report", &Left { plan: true, committed: true });
-}
+use crate::harness::{
+    Case, Copies, Migration, Reason, Side,
+    commits::commits,
+    kafka::Record,
+    migration::ready_reason,
+    operator,
+    points::Points,
+    random::{Random, say, whole},
+    scene::Scene,
+    stack::DEADLINE,
+    wire::Offsets,
+};
 
 /// The application has been started on the target while the operator was down: it is not set back.
 #[test]
 fn the_application_moved_on_while_the_operator_was_down() {
     let case = Case::alone("movedon");
-    let orders = three(&case);
-    operator::stop();
-    operator::start(&[("APPMIGRATION_CRASH_AT", &format!("after-commit@{}/app", case.namespace))]);
-    case.replicator(|_| {});
-    let app = case.migrate(|_| {});
-    operator::wait_for_end(Duration::from_mins(1));
-    case.commit(Side::Target, &case.group, [((orders.name.clone(), 0), 7.into())].into());
+    let points = [Scene::point(&case, 0, "commit offsets", 1)];
+    let running = Points::crash(&points);
+    let scene = Scene::new(&case, 1);
+    scene.confirm(&running, &points);
+    operator::wait_for_end(DEADLINE);
+    let (app, orders) = (&scene.apps[0], &scene.orders);
+    case.commit(Side::Target, &app.target_group(), [((orders.name.clone(), 0), 7.into())].into());
     operator::start(&[]);
     // Whose offset that is cannot be told: nobody is set back by a guess.
-    app.wait("the conflict", Duration::from_mins(1), |_| {
+    app.wait("the conflict", DEADLINE, |_| {
         app.shows(ConditionType::OffsetsCommitted) == "False TargetOffsetsExist"
     });
     app.edit(|spec| spec.policies.existing_target_offsets = ExistingTargetOffsets::Forward);
@@ -93,29 +43,12 @@ fn the_application_moved_on_while_the_operator_was_down() {
     assert_eq!(app.target_offset(&orders.name, 1), Some(10));
 }
 
-/// A small generator: the seed that is printed tells the whole run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 #[test]
 fn killed_at_random_during_twenty_migrations() {
     const MIGRATIONS: i64 = 20;
     const KILLS: usize = 10;
     let case = Case::alone("random");
-    let seed: u64 = env::var("BEHAVIOUR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        since_1970.subsec_nanos().into()
-    });
-    println!("BEHAVIOUR_SEED={seed}");
-    let mut random = Random(seed | 1);
+    let mut random = Random::seeded("kills during twenty migrations");
     let orders = case.topic("orders", 2);
     orders.fill(0, 30).fill(1, 30).copy(0, 0..30).copy(1, 0..30);
     case.replicator(|_| {});
@@ -144,7 +77,83 @@ fn killed_at_random_during_twenty_migrations() {
 
 /// Lets it run for a random time, kills it, and starts it again.
 fn kill_and_start(random: &mut Random, most_milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(random.below(most_milliseconds)));
+    random.sleep(Duration::from_millis(most_milliseconds));
     operator::kill();
     operator::start(&[]);
+}
+
+/// Of one topic. Each holds 0..4 on both sides.
+const PARTITIONS: i32 = 200;
+/// In `make test`, and in `make test-all`.
+const KILLS: (usize, usize) = (3, 50);
+
+#[test]
+fn killed_at_random_during_migrations_of_200_partitions() {
+    let mut random = Random::seeded("kills during migrations of 200 partitions");
+    let case = Case::alone("kills");
+    let orders = case.topic("orders", PARTITIONS);
+    for partition in 0..PARTITIONS {
+        let records: Vec<Record> = (0..4).map(|_| Record::default()).collect();
+        Side::Source.produce(&orders.name, partition, &records);
+        Copies::default().of(&orders.name, partition, 0..4).write_to(&orders.name, partition);
+    }
+    let committed: Offsets =
+        (0..PARTITIONS).map(|p| ((orders.name.clone(), p), i64::from(p % 5).into())).collect();
+    case.replicator(|_| {});
+    case.replicator_says(Reason::Ready);
+    let migrate = |name: &str| {
+        let group = format!("{}-{name}", case.group);
+        case.commit(Side::Source, &group, committed.clone());
+        case.migrate_as(name, |spec| spec.consumer_group = group)
+    };
+    let start = Instant::now();
+    let undisturbed = migrate("undisturbed");
+    undisturbed.wait("Completed", DEADLINE, |o| ready_reason(o) == Some("Completed"));
+    let took = start.elapsed();
+    undisturbed.completes_exactly();
+    let mut at: BTreeMap<&str, usize> = BTreeMap::new();
+    let apps: Vec<Migration<'_>> = (0..if whole() { KILLS.1 } else { KILLS.0 })
+        .map(|n| {
+            let app = migrate(&format!("app-{n}"));
+            random.sleep(took);
+            operator::kill();
+            *at.entry(stage(&app)).or_default() += 1;
+            app.has_journalled_what_is_committed();
+            operator::start(&[]);
+            app.completes_exactly();
+            app.has_named_one_plan();
+            assert_eq!(app.target_offsets(), committed);
+            app
+        })
+        .collect();
+    let told = commits(Side::Target);
+    let (mut wrong, mut again) = (0, 0);
+    for app in &apps {
+        for (partition, offset) in &committed {
+            let there = &told[&app.target_group()][partition];
+            wrong += there.iter().filter(|told| **told != Some(offset.offset)).count();
+            again += there.len() - 1;
+        }
+    }
+    say(&format!(
+        "{} kills during migrations of {PARTITIONS} partitions that take {took:?}: {at:?}; all ends equal, {wrong} wrong \
+         commits of {}, {again} repeated",
+        apps.len(),
+        apps.len() * committed.len()
+    ));
+    assert_eq!(wrong, 0);
+}
+
+/// How far it had come.
+fn stage(app: &Migration<'_>) -> &'static str {
+    let status = app.get().status.unwrap_or_default();
+    if status.completed_at.is_some() {
+        "completed"
+    } else if !app.target_offsets().is_empty() {
+        "committed"
+    } else if status.plan.is_some() {
+        "planned"
+    } else {
+        "before the plan"
+    }
 }

@@ -54,7 +54,9 @@ where
         async move { api.create(&PostParams::default(), &object).await.map(drop) }
     };
     let made = stream::iter(objects).map(create).buffer_unordered(16).collect::<Vec<_>>();
-    block_on(made).into_iter().for_each(|made| made.unwrap());
+    for made in block_on(made) {
+        made.unwrap();
+    }
 }
 
 fn all(case: &Case) -> Vec<AppMigration> {
@@ -198,7 +200,9 @@ fn many_confirmed_at_once_all_complete() {
         }
     };
     let confirmed = stream::iter(0..groups).map(confirm).buffer_unordered(32).collect::<Vec<_>>();
-    block_on(confirmed).into_iter().for_each(|done| done.unwrap());
+    for done in block_on(confirmed) {
+        done.unwrap();
+    }
     come_to(&case, Reason::Completed, groups);
     println!(
         "{groups} migrations of {partitions} partitions confirmed at once: {:.1} s",
@@ -241,7 +245,9 @@ fn a_storm_of_edits() {
         }
     };
     let edited = stream::iter(0..groups * edits).map(edit).buffered(8).collect::<Vec<_>>();
-    block_on(edited).into_iter().for_each(|done| done.unwrap());
+    for done in block_on(edited) {
+        done.unwrap();
+    }
     come_to(&case, Reason::Completed, groups);
     let writes = requests(since).get("update appmigrations").copied().unwrap_or_default();
     println!("{} edits of {groups} migrations: {writes} status updates", groups * edits);

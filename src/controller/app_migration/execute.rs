@@ -17,7 +17,6 @@ use kube::{
 use crate::{
     TopicPartition,
     api::v1alpha1::COMMITTED_ANNOTATION,
-    crash_point,
     kafka::{CommitOffset, DEFAULT_DEADLINE, KafkaError},
     mapping::{
         Plan,
@@ -81,7 +80,6 @@ async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result
     let plan = Plan::clone(plan);
     // What was checked was checked for another plan.
     live.seen.unmoved = None;
-    crash_point!("before-journal", live.object);
     // Status never names a plan that the ConfigMap does not hold: the old name goes first.
     if live.object.status.as_ref().is_some_and(|s| s.plan.is_some()) {
         report::write(live, context, |status| status.plan = None).await?;
@@ -94,7 +92,6 @@ async fn store_plan(rungs: &Rungs, live: &mut Live, context: &Context) -> Result
     }
     let rungs = rungs.clone();
     report::write_with(live, context, &rungs, |status| status.plan = Some(reference)).await?;
-    crash_point!("after-journal", live.object);
     Ok(())
 }
 
@@ -131,7 +128,6 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     // Kafka knows nothing of the Lease: the call is over before another operator may lead.
     let until = context.claim.deadline()?;
     let outcome = commit_offsets(live, &plan, &existing, until).await;
-    crash_point!("after-commit", live.object);
     match outcome {
         Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
         Err(fault) => live.seen.fault = Some((Look::Target, fault)),
@@ -282,11 +278,11 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
     let api: Api<ConfigMap> =
         Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     let name = map.name_any();
-    if let Some(found) = within_deadline(api.get_opt(&name)).await? {
+    if let Some(found) = within_deadline("look for the plan", api.get_opt(&name)).await? {
         match observe::owner(&live.object, &found) {
             Owner::Ours => {
                 map.metadata.resource_version = found.metadata.resource_version;
-                within_deadline(api.replace(&name, &PostParams::default(), &map)).await?;
+                within_deadline("replace the plan", api.replace(&name, &PostParams::default(), &map)).await?;
                 return Ok(None);
             }
             Owner::Former => {
@@ -295,7 +291,7 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
                     resource_version: found.metadata.resource_version.clone(),
                 };
                 let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-                within_deadline(api.delete(&name, &params)).await?;
+                within_deadline("delete a former plan", api.delete(&name, &params)).await?;
             }
             Owner::Other => {
                 return Ok(Some(format!(
@@ -305,7 +301,7 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
             }
         }
     }
-    within_deadline(api.create(&PostParams::default(), &map)).await?;
+    within_deadline("create the plan", api.create(&PostParams::default(), &map)).await?;
     Ok(None)
 }
 
@@ -320,14 +316,15 @@ async fn seal(live: &Live, context: &Context) -> Result<(), KubeError> {
     let api: Api<ConfigMap> =
         Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     for name in parts.into_iter().chain([journal::name(&live.object)]) {
-        let Some(mut found) = within_deadline(api.get_opt(&name)).await? else {
+        let Some(mut found) = within_deadline("look for what is to be sealed", api.get_opt(&name)).await?
+        else {
             continue;
         };
         let ours = matches!(observe::owner(&live.object, &found), Owner::Ours);
         if ours && found.immutable != Some(true) {
             found.immutable = Some(true);
             found.annotations_mut().insert(COMMITTED_ANNOTATION.to_owned(), hash.clone());
-            within_deadline(api.replace(&name, &PostParams::default(), &found)).await?;
+            within_deadline("seal the plan", api.replace(&name, &PostParams::default(), &found)).await?;
         }
     }
     Ok(())

@@ -25,7 +25,10 @@ use std::{
 
 use kube::{ResourceExt, runtime::controller::Action};
 
-use crate::api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION};
+use crate::{
+    api::v1alpha1::{ALLOW_REWIND_ANNOTATION, AppMigration, RETRY_ANNOTATION},
+    crash,
+};
 
 use crate::runtime::pace;
 
@@ -54,6 +57,11 @@ const MAX_STEPS: usize = 64;
 
 /// One look at a migration.
 pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Action, KubeError> {
+    crash::reconciling(object.as_ref(), in_turn(Arc::clone(&object), context)).await
+}
+
+/// When it is due, and has its place.
+async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Action, KubeError> {
     let uid = object.uid().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
         context.forget(&uid);

@@ -11,7 +11,6 @@ use crate::{
     api::v1alpha1::{
         AppMigration, AppMigrationStatus, ConditionType, PlanRef, Preview, RETRY_ANNOTATION, Reason, Summary,
     },
-    crash_point,
     mapping::{
         Plan,
         plan::{SourceCertificate, TargetPlan},
@@ -34,9 +33,6 @@ use super::{
 /// Writes the end of a reconcile.
 pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
     let completed = rungs.ready.as_ref().is_some_and(|r| r.reason == Reason::Completed);
-    if completed {
-        crash_point!("before-report", live.object);
-    }
     let summary = summary(live);
     // Where status was lost the plan in the journal is named again.
     let plan = live.seen.stored_plan().map(|plan| plan_ref(&live.object, plan));
@@ -181,8 +177,8 @@ async fn replace(live: &mut Live, context: &Context, status: AppMigrationStatus)
     let api: Api<AppMigration> =
         Api::namespaced(context.client.clone(), &live.object.namespace().unwrap_or_default());
     let object = AppMigration { status: Some(status), ..live.object.clone() };
-    live.object =
-        within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
+    let (name, params) = (object.name_any(), PostParams::default());
+    live.object = within_deadline("write the status", api.replace_status(&name, &params, &object)).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt, api::PostParams, runtime::controller::Action};
 
 use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
+    crash,
     mapping::Routes,
     runtime::pace,
 };
@@ -32,6 +33,10 @@ struct Seen {
 
 /// One look at a replicator.
 pub async fn reconcile(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Action, KubeError> {
+    crash::reconciling(object.as_ref(), look(Arc::clone(&object), context)).await
+}
+
+async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Action, KubeError> {
     let uid = object.uid().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
         context.forget(&uid);
@@ -151,7 +156,8 @@ async fn report(
     let before = object.status.replace(status).unwrap_or_default();
     let api: Api<K2KReplicator> =
         Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    within_deadline(api.replace_status(&object.name_any(), &PostParams::default(), &object)).await?;
+    let (name, params) = (object.name_any(), PostParams::default());
+    within_deadline("write the status", api.replace_status(&name, &params, &object)).await?;
     let told = conditions::find(&before.conditions, ConditionType::Ready);
     if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
         tracing::info!(reason = %ready.reason, "{}", ready.message);

@@ -20,6 +20,11 @@ use super::{
 };
 use crate::kafka::{TopicPartition, cluster::TopicDescription, patience::Patience};
 
+/// How long the client itself waits: longer than any handle lives on which somebody gave a call up. A call to a
+/// coordinator that runs out of time inside the client uses what it has freed once the coordinator is back
+/// (librdkafka issue 4605); one whose handle is closed before that does not.
+const LONGER_THAN_THE_HANDLE: Duration = Duration::from_hours(1);
+
 /// How long a blocked call takes to notice that its caller is gone.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -65,7 +70,7 @@ pub(super) fn ask(
     send: impl FnOnce(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Event, Failure> {
     patience.check()?;
-    let options = Options::new(client, call, patience.left())?;
+    let options = Options::new(client, call, LONGER_THAN_THE_HANDLE)?;
     set(&options)?;
     let queue = Queue::new(client)?;
     send(client.ptr(), options.ptr(), queue.ptr());

@@ -235,7 +235,9 @@ fn transitions(versions: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     for pair in versions.windows(2) {
         let (before, after) = (&pair[0], &pair[1]);
-        if before["metadata"]["uid"] != after["metadata"]["uid"] {
+        // The operator never leaves a status without conditions: a test has wiped it.
+        let wiped = after["status"].as_object().is_none_or(serde_json::Map::is_empty);
+        if before["metadata"]["uid"] != after["metadata"]["uid"] || wiped {
             continue;
         }
         for c in after["status"]["conditions"].as_array().into_iter().flatten() {

@@ -55,7 +55,11 @@ impl History {
             match event {
                 Ok(Event::Apply(object) | Event::InitApply(object)) => self.note(&kind.kind, &object),
                 Ok(_) => {}
-                Err(error) => eprintln!("watching {}: {error}", K::kind(&())),
+                // A test may have stopped the API server.
+                Err(error) => {
+                    eprintln!("watching {}: {error}", K::kind(&()));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     }

@@ -24,12 +24,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub const COMPACTED: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.001"), ("segment.ms", "100")];
 
-/// One of the two clusters.
+/// One of the two clusters, or the third one, which only some tests start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Source,
     Target,
+    Trio,
 }
+
+static TRIO: OnceLock<String> = OnceLock::new();
 
 /// A record as a consumer was given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +59,13 @@ impl Side {
         match self {
             Self::Source => var(&format!("SOURCE_{name}")),
             Self::Target => var(&format!("TARGET_{name}")),
+            Self::Trio => TRIO.get().expect("`stack trio up`").clone(),
         }
+    }
+
+    /// Where `stack trio up` says that the third cluster is.
+    pub fn trio_is_at(bootstrap: &str) {
+        TRIO.set(bootstrap.to_owned()).expect("one test has it");
     }
 
     pub fn bootstrap(self) -> String {
@@ -77,7 +86,7 @@ impl Side {
     }
 
     fn producer(self) -> &'static FutureProducer {
-        static PRODUCERS: [OnceLock<FutureProducer>; 2] = [OnceLock::new(), OnceLock::new()];
+        static PRODUCERS: [OnceLock<FutureProducer>; 3] = [const { OnceLock::new() }; 3];
         PRODUCERS[self as usize].get_or_init(|| {
             // In order, and each record once: a test draws a log record by record.
             let mut config = self.config();
@@ -89,7 +98,7 @@ impl Side {
     pub fn create_topic(self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let topic = config
             .iter()
-            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| {
+            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(-1)), |topic, (key, value)| {
                 topic.set(key, value)
             });
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,7 +15,13 @@ const OFFSET_COMMIT_WITH_EPOCH: (i16, i16) = (8, 6);
 const OFFSET_FETCH_WITH_EPOCH: (i16, i16) = (9, 5);
 const FIND_COORDINATOR: (i16, i16) = (10, 0);
 const CREATE_ACLS: (i16, i16) = (30, 1);
+const DELETE_ACLS: (i16, i16) = (31, 1);
 const OFFSET_DELETE: (i16, i16) = (47, 0);
+
+/// The pattern, and the permissions, of an ACL.
+const PREFIXED: u8 = 4;
+const DENY: u8 = 2;
+const ALLOW: u8 = 3;
 
 /// The coordinator is loading, not there yet, or elsewhere.
 const NOT_YET: [i16; 3] = [14, 15, 16];
@@ -183,41 +189,80 @@ pub enum Operation {
 
 /// Allows `user` one operation on everything that begins with `prefix`.
 pub fn allow(broker: &str, user: &str, resource: Resource, prefix: &str, operation: Operation) {
+    create_acl(broker, user, resource, prefix, operation, ALLOW);
+}
+
+/// Denies it, whatever is allowed.
+pub fn deny(broker: &str, user: &str, resource: Resource, prefix: &str, operation: Operation) {
+    create_acl(broker, user, resource, prefix, operation, DENY);
+}
+
+fn create_acl(
+    broker: &str,
+    user: &str,
+    resource: Resource,
+    prefix: &str,
+    operation: Operation,
+    permission: u8,
+) {
     let mut body = Vec::new();
     put_i32(&mut body, 1);
     body.push(resource as u8);
     put_string(&mut body, prefix.as_bytes());
-    body.push(4); // prefixed
+    body.push(PREFIXED);
     put_string(&mut body, format!("User:{user}").as_bytes());
     put_string(&mut body, b"*");
     body.push(operation as u8);
-    body.push(3); // allow
+    body.push(permission);
     let mut answer = Answer(exchange(&mut connect(broker), CREATE_ACLS, &body), 0);
     let (_throttle, count) = (answer.i32(), answer.i32());
     assert_eq!((count, answer.i16()), (1, 0));
 }
 
-fn connect(broker: &str) -> TcpStream {
-    let stream = TcpStream::connect(broker).expect(broker);
+/// Nothing is denied any more on what begins with `prefix`.
+pub fn withdraw(broker: &str, resource: Resource, prefix: &str) {
+    let mut body = Vec::new();
+    put_i32(&mut body, 1);
+    body.push(resource as u8);
+    put_string(&mut body, prefix.as_bytes());
+    body.push(PREFIXED);
+    body.extend([0xff; 4]); // null: any principal, any host
+    body.push(1); // any operation
+    body.push(DENY);
+    let mut answer = Answer(exchange(&mut connect(broker), DELETE_ACLS, &body), 0);
+    let (_throttle, count) = (answer.i32(), answer.i32());
+    assert_eq!((count, answer.i16()), (1, 0));
+}
+
+/// The node that coordinates a group, and where it listens. There may be none yet, or none at the moment.
+pub fn coordinator(broker: &str, group: &str) -> (i32, String) {
+    let mut name = Vec::new();
+    put_string(&mut name, group.as_bytes());
+    retry(|| {
+        let mut answer = Answer(exchange(&mut connect(broker), FIND_COORDINATOR, &name), 0);
+        let (code, node) = (answer.i16(), answer.i32());
+        let (host, port) = (answer.text(), answer.i32());
+        (code, (node, format!("{host}:{port}")))
+    })
+}
+
+/// To the first of these servers that is there.
+fn connect(servers: &str) -> TcpStream {
+    let addresses: Vec<SocketAddr> = servers.split(',').map(|server| server.parse().unwrap()).collect();
+    let stream = TcpStream::connect(addresses.as_slice()).expect(servers);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
 
-/// One request to the coordinator of `group`, which there may not have been yet.
+/// One request to the coordinator of `group`.
 pub fn to_coordinator(broker: &str, group: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
-    let mut name = Vec::new();
-    put_string(&mut name, group.as_bytes());
-    retry(|| (Answer(exchange(&mut connect(broker), FIND_COORDINATOR, &name), 0).i16(), ()));
-    exchange(&mut connect(broker), api, body)
+    exchange(&mut connect(&coordinator(broker, group).1), api, body)
 }
 
+/// The same for a request that begins with the group's name.
 fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
-    let mut stream = connect(broker);
-    // Asking for the coordinator is what makes the offsets topic.
-    let mut group = body.to_vec();
-    group.truncate(2 + usize::from(u16::from_be_bytes([body[0], body[1]])));
-    exchange(&mut stream, FIND_COORDINATOR, &group);
-    exchange(&mut stream, api, body)
+    let group = Answer(body.to_vec(), 0).text();
+    to_coordinator(broker, &group, api, body)
 }
 
 fn exchange(stream: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> Vec<u8> {

@@ -119,4 +119,4 @@ reserve_ports() {
   die "found no $PORTS_PER_STACK free ports between 20000 and 32000"
 }
 
-release_ports() { rm -rf "${TMPDIR:-/tmp}/appmigration-ports.$UID/${STACK_PORTS:?}"; }
+release_ports() { rm -rf "${TMPDIR:-/tmp}/appmigration-ports.$UID/${1:?}"; }

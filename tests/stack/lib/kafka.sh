@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Two Kafka clusters of one process each, in KRaft mode.
+# Two Kafka clusters of one process each, and on demand one of three, in KRaft mode.
 
 # proxy_address CLUSTER: what the listener PROXIED tells its clients; whoever wants a proxy before the broker
 # listens there.
@@ -19,10 +19,20 @@ java_command() {
 
 # shellcheck disable=SC2034 # used in stack
 CLUSTERS=(source target)
+# The brokers of the third cluster.
+TRIO=(trio-1 trio-2 trio-3)
 # listener_address CLUSTER LISTENER
 LISTENERS=(PLAINTEXT SSL MTLS SASL_SSL SASL_PLAINTEXT CONTROLLER PROXIED)
 listener_address() {
   local port=$STACK_PORTS i
+  if [[ $1 == trio-* ]]; then
+    # A block of ports of its own, 8 for each broker: its proxy's is the last.
+    port=$((TRIO_PORTS + (${1#trio-} - 1) * 8))
+    for i in "${!LISTENERS[@]}"; do
+      [[ ${LISTENERS[i]} != "$2" ]] || echo "127.0.0.1:$((port + i))"
+    done
+    return
+  fi
   if [[ $2 == PROXIED ]]; then
     port=$((port + 20))
     [[ $1 == source ]] || port=$((port + 2))
@@ -37,20 +47,28 @@ listener_address() {
 
 write_kafka_config() {
   local cluster=$1 dir=$STACK_DIR/kafka/$1 listener listeners='' l
+  local node=1 replicas=1 in_sync=1 voters
+  voters=1@$(listener_address "$cluster" CONTROLLER)
+  if [[ $cluster == trio-* ]]; then
+    node=${cluster#trio-} replicas=3 in_sync=2 voters=
+    for l in "${TRIO[@]}"; do voters+=,${l#trio-}@$(listener_address "$l" CONTROLLER); done
+    voters=${voters#,}
+  fi
   for listener in "${LISTENERS[@]}"; do
     listeners+=",$listener://$(listener_address "$cluster" "$listener")"
   done
   listeners=${listeners#,}
   # Neither the controller nor a proxied client learns where the broker listens.
-  local advertised=${listeners%,CONTROLLER*},PROXIED://$(proxy_address "$cluster")
+  local advertised
+  advertised=${listeners%,CONTROLLER*},PROXIED://$(proxy_address "$cluster")
   local plain='org.apache.kafka.common.security.plain.PlainLoginModule required'
   for l in admin migrator nobody; do plain+=" user_$l=\"$l-secret\""; done
   local scram='org.apache.kafka.common.security.scram.ScramLoginModule required;'
   mkdir -p "$dir"
   cat >"$dir/server.properties" <<EOF
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@$(listener_address "$cluster" CONTROLLER)
+node.id=$node
+controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners
@@ -71,13 +89,12 @@ listener.name.ssl.ssl.client.auth=requested
 listener.name.mtls.ssl.client.auth=required
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 
-# One broker.
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor=$replicas
+min.insync.replicas=$in_sync
+offsets.topic.replication.factor=$replicas
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$in_sync
 transaction.state.log.num.partitions=4
 
 # Topics are made by the tests, never by a typing error.
@@ -128,19 +145,21 @@ EOF
   fi
 }
 
+# A cluster id like those of StorageTool's random-uuid; a leading dash would look like an option.
+new_cluster_id() { echo "A$(openssl rand 16 | openssl base64 | tr '+/' '-_' | cut -c2-21)A"; }
+
+# launch_format BROKER CLUSTER-ID
 launch_format() {
-  local user mechanism id users=()
+  local user mechanism users=()
   write_kafka_config "$1"
   for user in admin migrator nobody; do
     for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
       users+=(--add-scram "$mechanism=[name=$user,password=$user-secret]")
     done
   done
-  # A cluster id like those of StorageTool's random-uuid; a leading dash would look like an option.
-  id=A$(openssl rand 16 | openssl base64 | tr '+/' '-_' | cut -c2-21)A
   java_command 128m
   launch "format-$1" "${JAVA[@]}" kafka.tools.StorageTool format \
-    -t "$id" -c "$STACK_DIR/kafka/$1/server.properties" "${users[@]}"
+    -t "$2" -c "$STACK_DIR/kafka/$1/server.properties" "${users[@]}"
 }
 
 finish_format() {
@@ -168,7 +187,8 @@ wait_broker() {
 
 cmd_broker() {
   local cluster=${2:-}
-  [[ $cluster == source || $cluster == target ]] || die "usage: stack broker stop|kill|start|pause|resume source|target"
+  [[ $cluster == source || $cluster == target || $cluster == trio-[123] ]] ||
+    die "usage: stack broker stop|kill|start|pause|resume source|target|trio-1|trio-2|trio-3"
   load_env
   case $1 in
     start)
@@ -180,5 +200,32 @@ cmd_broker() {
     pause) kill -STOP "$(pid_of "kafka-$cluster")" ;;
     resume) kill -CONT "$(pid_of "kafka-$cluster")" ;;
     *) die "broker knows stop, kill, start, pause and resume, not $1" ;;
+  esac
+}
+
+# A cluster of three brokers, in which coordinators and leaders can move. Not part of `up`: it takes memory.
+cmd_trio() {
+  local broker id ports
+  load_env
+  case ${1:-} in
+    up)
+      ports=$(reserve_ports)
+      write_env TRIO_PORTS="$ports"
+      write_env TRIO_BOOTSTRAP="$(for broker in "${TRIO[@]}"; do listener_address "$broker" PLAINTEXT; done | paste -sd, -)"
+      id=$(new_cluster_id)
+      for broker in "${TRIO[@]}"; do launch_format "$broker" "$id"; done
+      for broker in "${TRIO[@]}"; do
+        finish_format "$broker"
+        launch_broker "$broker"
+      done
+      for broker in "${TRIO[@]}"; do wait_broker "$broker"; done
+      echo "$TRIO_BOOTSTRAP"
+      ;;
+    down)
+      stop_servers 10 "${TRIO[@]/#/kafka-}"
+      rm -rf "${TRIO[@]/#/$STACK_DIR/kafka/}"
+      [[ -z ${TRIO_PORTS:-} ]] || release_ports "$TRIO_PORTS"
+      ;;
+    *) die "usage: stack trio up|down" ;;
   esac
 }

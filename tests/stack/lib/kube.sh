@@ -34,7 +34,7 @@ start_etcd() {
     --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "stack=$peer"
 }
 
-start_apiserver() {
+make_admin() {
   local token
   token=$(openssl rand -hex 16)
   mkdir -p "$STACK_DIR/kube"
@@ -43,6 +43,9 @@ start_apiserver() {
     echo "$token,admin,admin,system:masters" >"$STACK_DIR/kube/tokens.csv"
     kubeconfig admin "$token" >"$KUBECONFIG"
   )
+}
+
+start_apiserver() {
   # The ServiceAccount admission plug-in would wait for accounts that only a controller makes.
   spawn kube-apiserver "$KUBE_HOME/kube-apiserver" \
     --etcd-servers "http://127.0.0.1:$ETCD_PORT" \
@@ -57,6 +60,7 @@ start_apiserver() {
     --audit-policy-file "$STACK_HOME/kube/audit-policy.yaml" --audit-log-path "$AUDIT_LOG" -v 0
 }
 
+etcd_ready() { curl -fsS --max-time 2 "http://127.0.0.1:$ETCD_PORT/health"; }
 kube_ready() { "$KUBECTL" get --raw /readyz; }
 
 # What the project ships for a cluster, as its user would install it.
@@ -85,4 +89,27 @@ write_operator_kubeconfig() {
     umask 077
     kubeconfig operator "$token" >"$OPERATOR_KUBECONFIG"
   )
+}
+
+# Tokens, certificates and data stay the same when one of the two is stopped and started.
+cmd_kube() {
+  local server=${2:-} name
+  case $server in
+    apiserver) name=kube-apiserver ;;
+    etcd) name=etcd ;;
+    *) die "usage: stack kube stop|kill|start|pause|resume apiserver|etcd" ;;
+  esac
+  load_env
+  case $1 in
+    start)
+      running "$name" || "start_$server"
+      [[ $server == apiserver ]] || wait_ready 30 etcd etcd_ready
+      [[ $server == etcd ]] || wait_ready 60 kube-apiserver kube_ready
+      ;;
+    stop) stop_servers 30 "$name" ;;
+    kill) kill_server "$name" ;;
+    pause) kill -STOP "$(pid_of "$name")" ;;
+    resume) kill -CONT "$(pid_of "$name")" ;;
+    *) die "kube knows stop, kill, start, pause and resume, not $1" ;;
+  esac
 }

@@ -16,7 +16,7 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
     let namespace = object.namespace().unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
     let name = journal::name(object);
-    let Some(first) = within_deadline(api.get_opt(&name)).await? else {
+    let Some(first) = within_deadline("read the plan", api.get_opt(&name)).await? else {
         return Ok(missing(object, &name));
     };
     match owner(object, &first) {
@@ -39,7 +39,7 @@ pub async fn read(object: &AppMigration, context: &Context) -> Result<JournalSee
     };
     let mut parts = Vec::new();
     for part in names {
-        let Some(found) = within_deadline(api.get_opt(&part)).await? else {
+        let Some(found) = within_deadline("read a part of the plan", api.get_opt(&part)).await? else {
             return Ok(JournalSeen::Conflict(format!("ConfigMap {part}, a part of the plan, is gone")));
         };
         parts.push(found);

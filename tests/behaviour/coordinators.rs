@@ -1,0 +1,88 @@
+//! The coordinator of the target group moves right before the commit, or before it is read back. A target of three
+//! brokers, which is started for this.
+
+use crate::harness::{
+    Case, Copies, Reason, Side,
+    commits::commits,
+    migration::ready_reason,
+    points::{Point, Points},
+    random::{say, whole},
+    scene::{COMMITTED, Scene},
+    specs,
+    stack::{DEADLINE, stack},
+    wire,
+};
+
+/// Of four coordinators on three brokers, each moves some.
+const GROUPS: usize = 6;
+
+/// The third cluster; dropped, it is gone.
+struct Trio;
+
+impl Trio {
+    fn up() -> Self {
+        Side::trio_is_at(stack(&["trio", "up"]).unwrap().trim());
+        Self
+    }
+}
+
+impl Drop for Trio {
+    fn drop(&mut self) {
+        stack(&["trio", "down"]).unwrap();
+    }
+}
+
+#[test]
+fn the_coordinator_moves_before_the_commit_and_after_it() {
+    let _trio = Trio::up();
+    let all = [["kill", "start"], ["stop", "start"], ["pause", "resume"]];
+    for how in if whole() { &all[..] } else { &all[..1] } {
+        moves(*how);
+    }
+}
+
+fn moves([down, up]: [&str; 2]) {
+    let case = Case::alone("coordinator");
+    let points: Vec<Point> = (0..GROUPS).map(|n| Scene::point(&case, n, "commit offsets", n % 2)).collect();
+    let held = Points::hold(&points);
+    let orders = case.source_topic("orders", 3, &[]);
+    Side::Trio.create_topic(&orders.name, 3, &[]);
+    for partition in 0..3 {
+        orders.fill(partition, 10);
+        let copies = Copies::default().of(&orders.name, partition, 0..10).records();
+        Side::Trio.produce(&orders.name, partition, &copies);
+    }
+    case.replicator(|spec| spec.target = Some(specs::plaintext(Side::Trio)));
+    case.replicator_says(Reason::Ready);
+    let apps: Vec<_> = (0..GROUPS)
+        .map(|n| {
+            let group = format!("{}-{n}", case.group);
+            let offsets = (0..).zip(COMMITTED).map(|(p, o)| ((orders.name.clone(), p), o.into()));
+            case.commit(Side::Source, &group, offsets.collect());
+            case.migrate_as(&format!("app-{n}"), |spec| spec.consumer_group = group)
+        })
+        .collect();
+    held.wait_for_arrival(&points);
+    let node = wire::coordinator(&Side::Trio.bootstrap(), &apps[0].target_group()).0;
+    let broker = format!("trio-{node}");
+    stack(&["broker", down, &broker]).unwrap();
+    held.release();
+    for app in &apps {
+        app.wait("Completed", DEADLINE, |o| ready_reason(o) == Some("Completed"));
+        app.has_named_one_plan();
+        let group = app.target_group();
+        assert_eq!(case.offsets(Side::Trio, &group), case.expected_offsets(Side::Source, &group), "{group}");
+    }
+    stack(&["broker", up, &broker]).unwrap();
+    let told = commits(Side::Trio);
+    let (mut wrong, mut again) = (0, 0);
+    for app in &apps {
+        for (partition, planned) in (0..).zip(COMMITTED) {
+            let there = &told[&app.target_group()][&(orders.name.clone(), partition)];
+            wrong += there.iter().filter(|offset| **offset != Some(planned)).count();
+            again += there.len() - 1;
+        }
+    }
+    say(&format!("{down} {broker}, which coordinates: {wrong} wrong commits, {again} repeated"));
+    assert_eq!(wrong, 0);
+}
