@@ -21,21 +21,27 @@ pub enum Work {
 }
 
 impl Work {
-    /// How many at once in a lane.
-    fn looks(self) -> usize {
+    const ALL: [Self; 2] = [Self::Migration, Self::Preview];
+
+    /// How many looks at once in a lane, for so many `mappings`. They cost little.
+    fn looks(self, mappings: usize) -> usize {
         match self {
-            Self::Migration => 16,
-            Self::Preview => 2,
+            Self::Migration => mappings.max(16),
+            Self::Preview => quarter(mappings),
         }
     }
 
-    /// How many mappings at once in a lane; the whole process does `overall` of them.
-    fn mappings(self, overall: usize) -> usize {
+    /// How many mappings at once in the whole process.
+    fn overall(self, mappings: usize) -> usize {
         match self {
-            Self::Migration => (overall / 4).max(1),
-            Self::Preview => 2.min(overall),
+            Self::Migration => mappings,
+            Self::Preview => quarter(mappings),
         }
     }
+}
+
+fn quarter(mappings: usize) -> usize {
+    (mappings / 4).max(1)
 }
 
 /// One bound for each lane, and one for all.
@@ -45,8 +51,8 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(overall: usize) -> Self {
-        let overall = [Work::Migration, Work::Preview].map(|work| (work, Arc::new(Semaphore::new(overall))));
+    fn new(overall: impl Fn(Work) -> usize) -> Self {
+        let overall = Work::ALL.map(|work| (work, Arc::new(Semaphore::new(overall(work)))));
         Self { lanes: Mutex::default(), overall: overall.into() }
     }
 
@@ -79,24 +85,24 @@ pub struct Permit {
 pub struct Lanes {
     looks: Bound,
     mappings: Bound,
-    overall: usize,
+    at_once: usize,
 }
 
 impl Lanes {
-    /// At most so many mappings at once of each kind of work.
-    pub fn new(mappings: usize) -> Self {
-        let overall = mappings.max(1);
-        Self { looks: Bound::new(Semaphore::MAX_PERMITS), mappings: Bound::new(overall), overall }
+    /// At most so many mappings at once, and a quarter of them for previews beside.
+    pub fn new(at_once: usize) -> Self {
+        let mappings = Bound::new(|work| work.overall(at_once));
+        Self { looks: Bound::new(|_| Semaphore::MAX_PERMITS), mappings, at_once }
     }
 
     /// A place for one look at an object. It waits only for others of its lane.
     pub async fn look(&self, lane: &Lane, work: Work) -> Option<Permit> {
-        self.looks.enter(lane, work, work.looks()).await
+        self.looks.enter(lane, work, work.looks(self.at_once)).await
     }
 
     /// A place for a mapping, which takes memory and threads.
     pub async fn mapping(&self, lane: &Lane, work: Work) -> Option<Permit> {
-        self.mappings.enter(lane, work, work.mappings(self.overall)).await
+        self.mappings.enter(lane, work, quarter(self.at_once)).await
     }
 
     /// Forgets lanes that nobody is in.

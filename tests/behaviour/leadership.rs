@@ -19,9 +19,12 @@ use kube::{
 };
 
 use crate::harness::{
-    Case, Migration, Operator, Reason, Topic, operator,
+    Case, Migration, Operator, Reason, Side, Topic,
+    commits::commits,
+    operator,
     process::Frozen,
-    stack::{DEADLINE, block_on, eventually, kube},
+    random::{Random, say, whole},
+    stack::{DEADLINE, block_on, eventually, kube, var},
 };
 
 const LEASE: &str = "appmigration-operator";
@@ -275,4 +278,94 @@ fn a_leader_that_cannot_renew_stops_by_itself() {
     drop(frozen);
     a.says("leading", 2, DEADLINE);
     bench.migrate().completes_exactly();
+}
+
+/// The commits of a group on a partition of the target, in their order.
+fn committed(group: &str, topic: &str) -> Vec<i64> {
+    let all = commits(Side::Target).remove(group).unwrap_or_default();
+    all.get(&(topic.to_owned(), 0)).cloned().unwrap_or_default().into_iter().flatten().collect()
+}
+
+/// The leader is frozen right before its commit. Another one completes the migration, the application runs on the
+/// target and commits; then the first one is thawed, with its commit in hand: it is not sent.
+#[test]
+fn a_commit_that_comes_too_late_is_not_sent() {
+    let bench = Bench::new("late");
+    let orders = bench.topic(10);
+    let release = format!("{}/late-release", var("STACK_DIR"));
+    let at = format!("commit offsets+0@{}/app", bench.case.namespace);
+    let mut held = SHORT.to_vec();
+    held.extend([("APPMIGRATION_CRASH_AT", at.as_str()), ("APPMIGRATION_HOLD_UNTIL", release.as_str())]);
+    let calls = format!("{}/late-calls", var("STACK_DIR"));
+    held.push(("APPMIGRATION_CALLS", &calls));
+    let a = Operator::start("lead-a", &held);
+    a.says("leading", 1, DEADLINE);
+    let app = bench.migrate();
+    let at_its_commit = || std::fs::read_to_string(&calls).unwrap_or_default().contains("\tcommit offsets");
+    eventually(DEADLINE, "the commit", at_its_commit);
+    a.pause();
+    assert!(committed(&bench.case.group, &orders.name).is_empty());
+    let b = Operator::start("lead-b", &SHORT);
+    app.completes_exactly();
+    bench.case.commit(Side::Target, &bench.case.group, [((orders.name.clone(), 0), 7.into())].into());
+    std::fs::write(&release, "").unwrap();
+    a.resume();
+    a.says("leading no more", 1, DEADLINE);
+    a.says("standing by", 1, DEADLINE);
+    // Whatever it had in hand has gone by now: it leads again, and finds everything done.
+    b.stop();
+    a.says("leading", 2, DEADLINE);
+    a.says("ready", 2, DEADLINE);
+    assert_eq!(committed(&bench.case.group, &orders.name), [4, 7]);
+}
+
+/// Frozen at any moment of many migrations, and thawed when another one has completed them and the applications
+/// have gone on: what is committed late, if anything, is what was planned. How often that is, is told.
+#[test]
+fn leaders_that_are_frozen_at_any_moment_commit_what_was_planned_or_nothing() {
+    let rounds = if whole() { 10 } else { 1 };
+    let mut random = Random::seeded("frozen leaders");
+    let bench = Bench::new("anytime");
+    let orders = bench.topic(10);
+    bench.case.replicator(|_| {});
+    let (mut frozen_at_work, mut late) = (0, 0);
+    for round in 0..rounds {
+        let a = Operator::start("lead-a", &SHORT);
+        eventually(DEADLINE, "the leader", || led_by(&a));
+        let b = Operator::start("lead-b", &SHORT);
+        let apps: Vec<_> = (0..20)
+            .map(|n| {
+                let group = format!("{}-{round}-{n}", bench.case.group);
+                bench.case.commit(Side::Source, &group, [((orders.name.clone(), 0), 4.into())].into());
+                bench.case.migrate_as(&format!("app-{round}-{n}"), |spec| spec.consumer_group = group)
+            })
+            .collect();
+        // The quiet period is over after a second: about then they all commit.
+        std::thread::sleep(Duration::from_millis(900));
+        random.sleep(Duration::from_millis(900));
+        a.pause();
+        let open = apps.iter().filter(|app| app.target_offset(&orders.name, 0).is_none()).count();
+        frozen_at_work += usize::from(open > 0 && open < apps.len());
+        eventually(DEADLINE, "another leader", || led_by(&b));
+        for app in &apps {
+            app.completes_exactly();
+            let group = app.target_group();
+            bench.case.commit(Side::Target, &group, [((orders.name.clone(), 0), 7.into())].into());
+        }
+        a.resume();
+        a.says("leading no more", 1, DEADLINE);
+        b.stop();
+        a.says("leading", 2, DEADLINE);
+        for app in &apps {
+            let of_group = committed(&app.target_group(), &orders.name);
+            let after = of_group.iter().skip_while(|offset| **offset != 7).skip(1).count();
+            late += after;
+            assert!(of_group.iter().all(|offset| [4, 7].contains(offset)), "{of_group:?}");
+        }
+        a.stop();
+    }
+    say(&format!(
+        "{rounds} leaders frozen, {frozen_at_work} of them while some of 20 migrations had committed and others \
+         had not: {late} commits came late"
+    ));
 }

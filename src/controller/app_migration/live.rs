@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use kube::ResourceExt;
+
 use crate::{api::v1alpha1::AppMigration, search::Landmarks};
 
 use super::{
+    super::lanes::{Lane, Work},
     facts::{Clusters, Progress},
     seen::Seen,
 };
@@ -34,4 +37,12 @@ impl Live {
             landmarks: Arc::default(),
         }
     }
+}
+
+/// Whose clusters a migration uses, and whether others may go first.
+pub fn lane(object: &AppMigration) -> (Lane, Work) {
+    let latched = object.status.as_ref().is_some_and(|s| s.stop_confirmed_at.is_some());
+    let work = if latched || object.spec.stop_confirmed { Work::Migration } else { Work::Preview };
+    let namespace = object.namespace().unwrap_or_default();
+    ((namespace, object.spec.replicator_ref.name.clone()), work)
 }

@@ -32,10 +32,7 @@ use crate::{
 
 use crate::runtime::pace;
 
-use super::{
-    Context, KubeError,
-    lanes::{Lane, Work},
-};
+use super::{Context, KubeError};
 use decide::decide;
 use live::Live;
 use rungs::Rungs;
@@ -72,7 +69,7 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
-    let (lane, work) = lane(&object);
+    let (lane, work) = live::lane(&object);
     let _place = tokio::select! {
         place = context.lanes.look(&lane, work) => place,
         () = context.stopped() => return Ok(Action::await_change()),
@@ -123,14 +120,6 @@ async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Acti
     tracing::error!("no end of steps; looking again later");
     let rest = Rest { rungs: Rungs::default(), next: Next::BackOff };
     Ok(schedule(&rest, uid, context, started.elapsed()))
-}
-
-/// Whose clusters it uses, and whether others may go first.
-fn lane(object: &AppMigration) -> (Lane, Work) {
-    let latched = object.status.as_ref().is_some_and(|s| s.stop_confirmed_at.is_some());
-    let work = if latched || object.spec.stop_confirmed { Work::Migration } else { Work::Preview };
-    let namespace = object.namespace().unwrap_or_default();
-    ((namespace, object.spec.replicator_ref.name.clone()), work)
 }
 
 /// A finished object: its source group is looked at when it is time, and seldom.

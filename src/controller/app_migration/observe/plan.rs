@@ -28,7 +28,7 @@ use super::super::{
     QuietWatch,
     facts::{self, Effort, Request},
     journal::Snapshot,
-    live::Live,
+    live::{self, Live},
     scope::{self, Selection},
     seen::Mapping,
 };
@@ -38,6 +38,8 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let Some(snapshot) = live.seen.journal_snapshot().cloned() else {
         return Ok(());
     };
+    let (lane, work) = live::lane(&live.object);
+    let _place = context.lanes.mapping(&lane, work).await;
     let policies = (&live.object.spec.policies).into();
     let thorough = context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough);
     let effort = if thorough { Effort::Whole } else { Effort::Usual };

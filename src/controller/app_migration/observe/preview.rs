@@ -25,7 +25,7 @@ use super::{
         existing::Existing,
         facts::Effort,
         journal::Snapshot,
-        live::Live,
+        live::{self, Live},
         report,
         scope::Selection,
         seen::Mapping,
@@ -43,6 +43,8 @@ pub async fn look(live: &mut Live, context: &Context) -> Preview {
     let before = live.object.status.as_ref().and_then(|s| s.preview.clone());
     let look = async {
         super::clusters(live, context).await?;
+        let (lane, work) = live::lane(&live.object);
+        let _place = context.lanes.mapping(&lane, work).await;
         foresee(live, Effort::Glance).await
     };
     let preview = match tokio::time::timeout(DEADLINE, look).await {
