@@ -35,6 +35,7 @@ pub struct TopicDescription {
 pub struct Cluster {
     pub(super) inner: Arc<Inner>,
     pub(super) deadline: Duration,
+    not_after: Option<Instant>,
 }
 
 impl fmt::Debug for Cluster {
@@ -54,13 +55,25 @@ impl Cluster {
         crash::before_call(|| format!("connect to {}", config.bootstrap_servers)).await;
         let connecting = Inner::open(config, deadline);
         let inner = measured(Call::Connect, &config.bootstrap_servers, connecting).await?;
-        Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE })
+        Ok(Self { inner: Arc::new(inner), deadline: DEFAULT_DEADLINE, not_after: None })
     }
 
     /// The same client, with another deadline for each of its calls.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { inner: Arc::clone(&self.inner), deadline }
+        Self { deadline, ..self.clone() }
+    }
+
+    /// The same client; nothing is sent on it after `until`, however long the call was held up before.
+    #[must_use]
+    pub fn not_after(&self, until: Instant) -> Self {
+        Self { not_after: Some(until), ..self.clone() }
+    }
+
+    /// When a call that begins now must be over.
+    pub(super) fn until(&self) -> Instant {
+        let until = Instant::now() + self.deadline;
+        self.not_after.map_or(until, |not_after| not_after.min(until))
     }
 
     /// The cluster's id, as it was when the connection was made.
@@ -211,6 +224,6 @@ impl Cluster {
         let what = what.into();
         crash::before_call(|| format!("{what} on {}", self.servers())).await;
         let asked = self.asked(what);
-        measured(call, self.servers(), self.inner.call(&asked, self.deadline, work)).await
+        measured(call, self.servers(), self.inner.call(&asked, self.until(), work)).await
     }
 }

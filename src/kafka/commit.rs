@@ -21,9 +21,9 @@ type Results = BTreeMap<TopicPartition, Result<(), KafkaError>>;
 
 impl Cluster {
     /// Commits offsets for a group without members, with leader epoch -1 and the metadata byte for byte.
-    /// Nothing is sent after this cluster's deadline, counted from the call. The outcome is per partition. `Err` means that nothing is known to be committed:
-    /// [`KafkaError::GroupActive`] when the group has members; after a timeout or a lost connection the
-    /// broker may have committed all the same, so read back before anything else.
+    /// One deadline holds for all of it. The outcome is per partition. `Err` means that nothing is known to be
+    /// committed: [`KafkaError::GroupActive`] when the group has members; after a timeout or a lost connection
+    /// the broker may have committed all the same, so read back before anything else.
     pub async fn commit(&self, group: &str, offsets: &[CommitOffset]) -> Result<Results, KafkaError> {
         let what = format!("commit offsets for group {group}");
         let (sendable, too_large): (Vec<_>, Vec<_>) =
@@ -33,20 +33,19 @@ impl Cluster {
             results.insert(offset.partition.clone(), Err(self.metadata_too_large(&what, &offset)));
         }
         // On a connection of its own, closed with the call: none that is given up is sent later.
-        // One deadline for all of it: the caller may not be allowed to write any later.
-        let until = Instant::now() + self.deadline;
-        let own = Self::connect(&self.inner.config, self.deadline).await?;
+        let until = self.until();
+        let left = until.saturating_duration_since(Instant::now());
+        let own = Self::connect(&self.inner.config, left).await?.not_after(until);
         if own.id() != self.id() {
             let reason = format!("this is another cluster now: {}, was {}", own.id(), self.id());
             return Err(KafkaError::Other { servers: self.servers().to_owned(), what, reason, code: 0 });
         }
         let mut any_answer = false;
         let mut broken = None;
-        let left = || own.with_deadline(until.saturating_duration_since(Instant::now()));
         for request in requests(sendable) {
             let answer = match &broken {
                 Some(error) => Err(KafkaError::clone(error)),
-                None => left().commit_request(group, &what, &request).await,
+                None => own.commit_request(group, &what, &request).await,
             };
             match answer {
                 Ok(answer) => {

@@ -38,13 +38,12 @@ impl Inner {
         })
     }
 
-    /// Runs a call, again where that helps (see [`again`]), all within one deadline.
-    pub(super) async fn call<T, F>(&self, asked: &Asked, deadline: Duration, work: F) -> Result<T, KafkaError>
+    /// Runs a call, again where that helps (see [`again`]), all of it over at `until`.
+    pub(super) async fn call<T, F>(&self, asked: &Asked, until: Instant, work: F) -> Result<T, KafkaError>
     where
         F: Fn(&Handle, &Patience) -> Result<T, Failure> + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let until = asked.start + deadline;
         let work = Arc::new(work);
         let mut attempt = 0;
         let mut renewed = false;

@@ -21,7 +21,7 @@ use kube::{
 use crate::harness::{
     Case, Migration, Operator, Reason, Side, Topic,
     commits::commits,
-    operator,
+    operator, operators,
     process::Frozen,
     random::{Random, say, whole},
     stack::{DEADLINE, block_on, eventually, kube, var},
@@ -105,17 +105,15 @@ impl Watch {
         let (stopped, names) =
             (Arc::clone(&stop), operators.iter().map(|o| o.name.clone()).collect::<Vec<_>>());
         let thread = thread::spawn(move || {
-            let operators: Vec<Operator> = names.into_iter().map(|name| Operator { name }).collect();
             let (mut looks, mut twice) = (0, Vec::new());
             while !stopped.load(Ordering::Relaxed) {
-                let leaders = operators.iter().filter(|o| o.leads()).map(|o| o.name.as_str());
-                let leaders: Vec<&str> = leaders.collect();
+                let leaders: Vec<&str> =
+                    names.iter().map(String::as_str).filter(|name| operators::leads(name)).collect();
                 if leaders.len() > 1 {
                     twice.push(leaders.join(" and "));
                 }
                 looks += 1;
             }
-            operators.into_iter().for_each(std::mem::forget);
             (looks, twice)
         });
         Self { stop, thread: Some(thread) }

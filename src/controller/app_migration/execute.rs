@@ -17,7 +17,7 @@ use kube::{
 use crate::{
     TopicPartition,
     api::v1alpha1::COMMITTED_ANNOTATION,
-    kafka::{CommitOffset, DEFAULT_DEADLINE, KafkaError},
+    kafka::{CommitOffset, KafkaError},
     mapping::{
         Plan,
         plan::{ReadBack, TargetPlan},
@@ -167,8 +167,7 @@ async fn commit_offsets(
     if offsets.is_empty() {
         return Ok(outcome);
     }
-    let left = until.map_or(DEFAULT_DEADLINE, |until| until.saturating_duration_since(Instant::now()));
-    let target = clusters.target.with_deadline(left.min(DEFAULT_DEADLINE));
+    let target = until.map_or_else(|| clusters.target.clone(), |until| clusters.target.not_after(until));
     let results = match target.commit(&plan.target_group, &offsets).await {
         Ok(results) => results,
         Err(KafkaError::GroupActive { reason, .. }) => {

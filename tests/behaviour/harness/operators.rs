@@ -17,12 +17,15 @@ use super::{
 /// An operator by its name. Dropped, it is gone.
 pub struct Operator {
     pub name: String,
+    /// Where its log began: an earlier one of that name has written there too.
+    since: usize,
 }
 
 impl Operator {
     /// Starts it, and waits until it is ready, leading or standing by.
     pub fn start(name: &str, extra: &[(&str, &str)]) -> Self {
-        let operator = Self { name: name.to_owned() };
+        let mut operator = Self { name: name.to_owned(), since: 0 };
+        operator.since = operator.log().len();
         operator.launch(extra);
         operator
     }
@@ -67,26 +70,17 @@ impl Operator {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(format!("{}/log/{}.log", var("STACK_DIR"), self.name)).unwrap_or_default()
-    }
-
-    /// What a probe answers: the status code and the text. None where it does not answer in time.
-    pub fn probe(&self, path: &str, patience: Duration) -> Option<(u16, String)> {
-        let port = fs::read_to_string(format!("{}/{}.port", var("STACK_DIR"), self.name)).ok()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port.trim().parse().ok()?));
-        let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
-        stream.set_read_timeout(Some(patience)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        let log = fs::read_to_string(format!("{}/log/{}.log", var("STACK_DIR"), self.name));
+        log.unwrap_or_default().split_off(self.since)
     }
 
     /// It says of itself that it leads.
     pub fn leads(&self) -> bool {
-        let metrics = self.probe("/metrics", Duration::from_millis(300));
-        metrics.is_some_and(|(_, text)| text.lines().any(|line| line == "appmigration_leader 1"))
+        leads(&self.name)
+    }
+
+    pub fn probe(&self, path: &str, patience: Duration) -> Option<(u16, String)> {
+        probe(&self.name, path, patience)
     }
 
     /// Waits until its log says so for the `count`th time.
@@ -106,4 +100,23 @@ impl Drop for Operator {
         }
         let _ = stack(&["operator", "kill", "--name", &self.name]);
     }
+}
+
+/// What a probe answers: the status code and the text. None where it does not answer in time.
+pub fn probe(name: &str, path: &str, patience: Duration) -> Option<(u16, String)> {
+    let port = fs::read_to_string(format!("{}/{}.port", var("STACK_DIR"), name)).ok()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port.trim().parse().ok()?));
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// An operator says of itself that it leads.
+pub fn leads(name: &str) -> bool {
+    let metrics = probe(name, "/metrics", Duration::from_millis(300));
+    metrics.is_some_and(|(_, text)| text.lines().any(|line| line == "appmigration_leader 1"))
 }
