@@ -10,6 +10,7 @@
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
+//! - [`crash`]: where a test has the operator die; empty in what is shipped.
 //! - [`connections`], [`manifest`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
 
 pub mod api;
