@@ -26,7 +26,8 @@ test:
 	@tests/check-tools
 	@tests/all
 
-# The mapping rules against random histories of two clusters: 4 x 40,000, and 4 x 512 in `make test`.
+# The mapping rules against random histories of two clusters: 4 x 40,000, and 4 x 512 in `make test`. The crash
+# matrix and everything else of tests/README.md that is sampled there, whole.
 .PHONY: test-all
 test-all:
 	@tests/check-tools

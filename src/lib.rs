@@ -12,6 +12,7 @@
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
 //! - [`connections`], [`manifest`], [`mod@printable`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
+//! - [`crash`]: where a test has the operator die; empty in what is shipped.
 
 pub mod api;
 pub mod cli;

@@ -3,7 +3,7 @@
 
 use crate::harness::{
     Case, Copies, Reason, Side,
-    commits::commits,
+    commits::{Told, commits},
     migration::ready_reason,
     points::{Point, Points},
     random::{say, whole},
@@ -74,15 +74,14 @@ fn moves([down, up]: [&str; 2]) {
         assert_eq!(case.offsets(Side::Trio, &group), case.expected_offsets(Side::Source, &group), "{group}");
     }
     stack(&["broker", up, &broker]).unwrap();
-    let told = commits(Side::Trio);
-    let (mut wrong, mut again) = (0, 0);
+    let (all, mut told) = (commits(Side::Trio), Told::default());
     for app in &apps {
-        for (partition, planned) in (0..).zip(COMMITTED) {
-            let there = &told[&app.target_group()][&(orders.name.clone(), partition)];
-            wrong += there.iter().filter(|offset| **offset != Some(planned)).count();
-            again += there.len() - 1;
-        }
+        let group = app.target_group();
+        told.add(&all, &group, &case.expected_offsets(Side::Source, &group));
     }
-    say(&format!("{down} {broker}, which coordinates: {wrong} wrong commits, {again} repeated"));
-    assert_eq!(wrong, 0);
+    say(&format!(
+        "{down} {broker}, which coordinates: {} wrong commits, {} repeated",
+        told.wrong, told.repeated
+    ));
+    assert_eq!(told.wrong, 0);
 }

@@ -10,7 +10,7 @@ use appmigration::api::v1alpha1::{ConditionType, ExistingTargetOffsets};
 
 use crate::harness::{
     Case, Copies, Migration, Reason, Side,
-    commits::commits,
+    commits::{Told, commits},
     kafka::Record,
     migration::ready_reason,
     operator,
@@ -84,6 +84,8 @@ fn kill_and_start(random: &mut Random, most_milliseconds: u64) {
 
 /// Of one topic. Each holds 0..4 on both sides.
 const PARTITIONS: i32 = 200;
+/// Most of the quiet period, in which nothing happens that a kill could disturb.
+const QUIET: Duration = Duration::from_millis(900);
 /// In `make test`, and in `make test-all`.
 const KILLS: (usize, usize) = (3, 50);
 
@@ -106,16 +108,22 @@ fn killed_at_random_during_migrations_of_200_partitions() {
         case.commit(Side::Source, &group, committed.clone());
         case.migrate_as(name, |spec| spec.consumer_group = group)
     };
-    let start = Instant::now();
+    let comes_to = |app: &Migration<'_>, reason: Reason| {
+        app.wait(reason.as_str(), DEADLINE, |o| ready_reason(o) == Some(reason.as_str()));
+    };
     let undisturbed = migrate("undisturbed");
-    undisturbed.wait("Completed", DEADLINE, |o| ready_reason(o) == Some("Completed"));
-    let took = start.elapsed();
+    comes_to(&undisturbed, Reason::QuietPeriodRunning);
+    let start = Instant::now();
+    comes_to(&undisturbed, Reason::Completed);
+    let busy = start.elapsed().saturating_sub(QUIET);
     undisturbed.completes_exactly();
     let mut at: BTreeMap<&str, usize> = BTreeMap::new();
     let apps: Vec<Migration<'_>> = (0..if whole() { KILLS.1 } else { KILLS.0 })
         .map(|n| {
             let app = migrate(&format!("app-{n}"));
-            random.sleep(took);
+            comes_to(&app, Reason::QuietPeriodRunning);
+            std::thread::sleep(QUIET);
+            random.sleep(busy);
             operator::kill();
             *at.entry(stage(&app)).or_default() += 1;
             app.has_journalled_what_is_committed();
@@ -126,22 +134,19 @@ fn killed_at_random_during_migrations_of_200_partitions() {
             app
         })
         .collect();
-    let told = commits(Side::Target);
-    let (mut wrong, mut again) = (0, 0);
+    let (all, mut told) = (commits(Side::Target), Told::default());
     for app in &apps {
-        for (partition, offset) in &committed {
-            let there = &told[&app.target_group()][partition];
-            wrong += there.iter().filter(|told| **told != Some(offset.offset)).count();
-            again += there.len() - 1;
-        }
+        told.add(&all, &app.target_group(), &committed);
     }
     say(&format!(
-        "{} kills during migrations of {PARTITIONS} partitions that take {took:?}: {at:?}; all ends equal, {wrong} wrong \
-         commits of {}, {again} repeated",
+        "{} kills during migrations of {PARTITIONS} partitions, within the {busy:?} after the quiet period: {at:?}; all ends equal, {} wrong \
+         commits of {}, {} repeated",
         apps.len(),
-        apps.len() * committed.len()
+        told.wrong,
+        apps.len() * committed.len(),
+        told.repeated
     ));
-    assert_eq!(wrong, 0);
+    assert_eq!(told.wrong, 0);
 }
 
 /// How far it had come.

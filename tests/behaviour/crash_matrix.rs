@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use crate::harness::{
-    Case, operator,
+    Case,
+    commits::Told,
+    operator,
     points::{CALM, Point, Points},
     random::{Random, say, whole},
-    scene::{Scene, Script, Told, script},
+    scene::{Scene, Script, script},
     stack::DEADLINE,
 };
 
@@ -25,7 +27,7 @@ struct Row {
     killed: usize,
     equal: bool,
     wrong: usize,
-    again: usize,
+    repeated: usize,
 }
 
 #[test]
@@ -44,7 +46,7 @@ fn the_operator_dies_before_any_of_its_calls() {
         rows = dies_before(&points, script);
     }
     say(&format!("the crash matrix, {} of {} calls\n{}", rows.len(), script.calls.len(), table(&rows)));
-    assert!(rows.iter().all(|row| row.equal && row.wrong + row.again == 0 && row.killed > 0));
+    assert!(rows.iter().all(|row| row.equal && row.wrong + row.repeated == 0 && row.killed > 0));
 }
 
 /// The operator dies once, with a migration right before each of these calls.
@@ -65,13 +67,13 @@ fn dies_before(calls: &[usize], script: &Script) -> Vec<Row> {
         app.completes_exactly();
         app.has_named_one_plan();
     }
-    let row = |(n, Told { wrong, again }): (usize, Told)| {
+    let row = |(n, Told { wrong, repeated }): (usize, Told)| {
         let end = scene.end(n);
         if end != script.end {
             say(&format!("call {}: {end:#}\nthe undisturbed one: {:#}", calls[n], script.end));
         }
         let call = at[n].replace(&format!("{}-{n}", case.group), "<group>");
-        Row { point: calls[n], call, killed: 1, equal: end == script.end, wrong, again }
+        Row { point: calls[n], call, killed: 1, equal: end == script.end, wrong, repeated }
     };
     scene.commits().into_iter().enumerate().map(row).collect()
 }
@@ -79,9 +81,10 @@ fn dies_before(calls: &[usize], script: &Script) -> Vec<Row> {
 fn table(rows: &[Row]) -> String {
     let mut text =
         format!("{:>5}  {:<60}  killed  end equal  wrong commits  repeated\n", "point", "dies right before");
-    for Row { point, call, killed, equal, wrong, again } in rows {
+    for Row { point, call, killed, equal, wrong, repeated } in rows {
         let equal = if *equal { "yes" } else { "NO" };
-        writeln!(text, "{point:>5}  {call:<60}  {killed:>6}  {equal:>9}  {wrong:>13}  {again:>8}").unwrap();
+        writeln!(text, "{point:>5}  {call:<60}  {killed:>6}  {equal:>9}  {wrong:>13}  {repeated:>8}")
+            .unwrap();
     }
     text
 }
@@ -96,6 +99,6 @@ fn merge(rows: &mut Vec<Row>, more: Vec<Row>) {
         row.killed += more.killed;
         row.equal &= more.equal;
         row.wrong += more.wrong;
-        row.again += more.again;
+        row.repeated += more.repeated;
     }
 }

@@ -9,13 +9,35 @@ use rdkafka::{
     message::Message,
 };
 
-use super::Side;
+use super::{Side, wire::Offsets};
 
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// By topic and partition, the offsets in the order in which they were committed; none for one that was deleted.
 pub type Commits = BTreeMap<(String, i32), Vec<Option<i64>>>;
+
+/// What the offsets topic tells of one group, in commits of one partition.
+#[derive(Default)]
+pub struct Told {
+    /// Other offsets than the planned one, or none at all.
+    pub wrong: usize,
+    /// The planned one once more.
+    pub repeated: usize,
+}
+
+impl Told {
+    /// Adds what was committed for `group`, which was to have these offsets.
+    pub fn add(&mut self, all: &BTreeMap<String, Commits>, group: &str, planned: &Offsets) {
+        for (partition, planned) in planned {
+            let there =
+                all.get(group).and_then(|of_group| of_group.get(partition)).map_or(&[][..], Vec::as_slice);
+            let right = there.iter().filter(|offset| **offset == Some(planned.offset)).count();
+            self.wrong += there.len() - right + usize::from(right == 0);
+            self.repeated += right.saturating_sub(1);
+        }
+    }
+}
 
 /// What every group ever committed, by group. (The cleaner leaves the active segment alone, and this topic's is
 /// far larger than what tests write.)

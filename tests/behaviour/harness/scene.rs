@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Case, Migration, Reason, Side, Topic,
-    commits::commits,
+    commits::{Told, commits},
     history::history,
     points::{Point, Points},
     stack::DEADLINE,
@@ -126,33 +126,19 @@ impl<'c> Scene<'c> {
         serde_json::from_str(&text.replace(&self.orders.name, "<orders>")).unwrap()
     }
 
-    /// What was ever committed for each migration.
+    /// What was ever committed for each migration, on the source too, where it was the test, once.
     pub fn commits(&self) -> Vec<Told> {
         let (target, source) = (commits(Side::Target), commits(Side::Source));
         let of = |app: &Migration<'_>| {
             let group = app.get().spec.consumer_group;
-            let mut told = Told::default();
-            for (partition, planned) in (0..).zip(COMMITTED) {
-                let key = (self.orders.name.clone(), partition);
-                let there = &target[&group][&key];
-                told.wrong += there.iter().filter(|offset| **offset != Some(planned)).count();
-                told.again += there.len() - 1;
-                // There it was the test, once.
-                told.wrong += source[&group][&key].len() - 1;
-            }
-            told
+            let planned = self.case.expected_offsets(Side::Source, &group);
+            let (mut there, mut here) = (Told::default(), Told::default());
+            there.add(&target, &group, &planned);
+            here.add(&source, &group, &planned);
+            Told { wrong: there.wrong + here.wrong + here.repeated, ..there }
         };
         self.apps.iter().map(of).collect()
     }
-}
-
-/// What the offsets topics tell of one migration, in commits of one partition.
-#[derive(Default)]
-pub struct Told {
-    /// Other offsets than the planned ones on the target, at any time; any on the source.
-    pub wrong: usize,
-    /// The same once more.
-    pub again: usize,
 }
 
 impl Migration<'_> {
