@@ -40,7 +40,8 @@ fuzz_target!(|bytes: &[u8]| {
     let committed = Committed { offset: 7, metadata: metadata.clone() };
     let (committed, stable) = (BTreeMap::from([(q.clone(), committed)]), BTreeMap::from([(q, 9)]));
     let snapshot = Snapshot::new(&object.spec, &committed, &stable, "2026-11-22T10:00:00Z".into());
-    let journal = Journal { snapshot: Some(snapshot), plan: Some(plan(group, &metadata)), ..Journal::default() };
+    let journal =
+        Journal { snapshot: Some(snapshot), plan: Some(plan(group, &metadata)), ..Journal::default() };
     let maps = encode(&object, &journal).expect("it can be written");
     let (first, parts) = maps.split_last().expect("one at least");
     let again = decode(first, parts).expect("what was written");

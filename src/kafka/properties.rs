@@ -89,9 +89,10 @@ pub(super) fn replicator_only(name: &str) -> bool {
     ALLOWED.iter().any(|(allowed, _, who)| *allowed == name && *who == Replicator)
 }
 
-/// Digits only (and a leading minus): `i64::from_str` alone would let `+5` through.
+/// Written in the one usual way: `i64::from_str` alone would let `+5` through, and `010`, which the client takes
+/// for an octal 8.
 fn is_int_between(value: &str, min: i64, max: i64) -> bool {
-    !value.starts_with('+') && value.parse::<i64>().is_ok_and(|number| (min..=max).contains(&number))
+    value.parse::<i64>().is_ok_and(|number| (min..=max).contains(&number) && number.to_string() == value)
 }
 
 /// An unknown name is other people's text: shown without control characters and not at any length.
@@ -125,6 +126,9 @@ mod tests {
             ("socket.timeout.ms", "1"),
             ("socket.timeout.ms", "+20000"),
             ("socket.timeout.ms", "20000 "),
+            ("reconnect.backoff.ms", "010"),
+            ("batch.num.messages", "0999999"),
+            ("linger.ms", "-0"),
             ("fetch.queue.backoff.ms", "0"),
             ("fetch.max.bytes", "99999999999999999999"),
         ];

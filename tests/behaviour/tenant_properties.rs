@@ -288,6 +288,8 @@ fn allowed_properties_have_bounds() {
         ("socket.keepalive.enable", "TRUE"),
         ("connections.max.idle.ms", "3600001"),
         ("reconnect.backoff.ms", "0"),
+        // The client would take it for an octal 8.
+        ("reconnect.backoff.ms", "010"),
         ("reconnect.backoff.max.ms", "2147483648"),
         ("metadata.max.age.ms", "1"),
         ("request.timeout.ms", "99999999999999999999"),
