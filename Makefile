@@ -10,6 +10,7 @@ help:
 	@echo 'make demo      a consumer group moves between two real Kafka clusters; KEEP=1 leaves all of it running'
 	@echo 'make test      every test, on real servers; KAFKA=3.9.2 takes another Kafka than 4.3.1'
 	@echo 'make test-all  the same, with the long random series whole'
+	@echo 'make soak      1,000 migrations, and half an hour of coming and going: memory, threads, requests, times'
 	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
 	@echo 'make fuzz      the decoders and parsers against random input, 60 s each; FUZZ_SECONDS=… is longer, ONLY=… one'
 	@echo 'make deny      licences, bans and sources of all dependencies'
@@ -32,6 +33,16 @@ test:
 test-all:
 	@tests/check-tools
 	@LARGE=$${LARGE:-12} PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
+
+# Many objects, and a long time: memory, threads, requests, and the time from the confirmation to the end.
+.PHONY: soak
+soak: export SOAK ?= 1800
+soak:
+	@tests/check-tools
+	cargo build --locked --release --bin appmigration
+	cargo test --locked --features crash-points --test behaviour --no-run
+	APPMIGRATION_BIN=$(CARGO_TARGET_DIR)/release/appmigration tests/stack/stack run \
+	  cargo test --locked --features crash-points --test behaviour -- --nocapture --test-threads 1 load::
 
 # How long the search takes, beside other ways on the same logs. Also in target/bench.jsonl.
 .PHONY: bench
