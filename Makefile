@@ -40,9 +40,9 @@ soak: export SOAK ?= 1800
 soak:
 	@tests/check-tools
 	cargo build --locked --release --bin appmigration
-	cargo test --locked --features crash-points --test behaviour --no-run
+	cargo test --locked --features crash-points --test resilience --no-run
 	APPMIGRATION_BIN=$(CARGO_TARGET_DIR)/release/appmigration tests/stack/stack run \
-	  cargo test --locked --features crash-points --test behaviour -- --nocapture --test-threads 1 load::
+	  cargo test --locked --features crash-points --test resilience -- --nocapture --test-threads 1 load::
 
 # How long the search takes, beside other ways on the same logs. Also in target/bench.jsonl.
 .PHONY: bench

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "behaviour/harness/rbac.rs"]
+#[path = "harness/rbac.rs"]
 mod rbac;
 
 use std::collections::BTreeSet;

@@ -15,16 +15,13 @@ use kube::{Api, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    connections::secrets,
-    harness::{
-        AppMigration, Case, Side, operator,
-        process::Process,
-        rbac::{self, OPERATOR},
-        specs,
-        stack::{binary, block_on, kubectl, var},
-        v1alpha1::SaslMechanism,
-    },
+use crate::harness::{
+    AppMigration, Case, Side, operator,
+    process::Process,
+    rbac::{self, OPERATOR},
+    specs,
+    stack::{binary, block_on, kubectl, var},
+    v1alpha1::SaslMechanism,
 };
 
 /// A migration of the case's group, with credentials for the target.
@@ -32,7 +29,7 @@ fn migrates(case: &Case) {
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 4)]);
-    secrets(case, "migrator");
+    specs::secrets(case, "migrator");
     case.secret("unrelated", &[("key", "value")]);
     case.replicator(|spec| {
         spec.target = Some(specs::sasl_ssl(Side::Target, "migrator", SaslMechanism::ScramSha512));

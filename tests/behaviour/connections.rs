@@ -1,12 +1,11 @@
 //! Clusters that do not answer, or not with these credentials; and those that do.
 
-use std::fs;
-
 use appmigration::api::v1alpha1::ClusterSpec;
 
 use crate::harness::{
     Case, K2KReplicatorSpec, Reason, Replicate, Side, Topic, specs,
-    stack::{DEADLINE, var},
+    specs::{pki, secrets},
+    stack::DEADLINE,
     v1alpha1::SaslMechanism,
     wire::{self, Operation, Resource},
 };
@@ -17,19 +16,6 @@ fn plain(case: &Case) -> Topic<'_> {
     orders.fill(0, 10).copy(0, 0..10);
     case.committed(&orders, &[(0, 4)]);
     orders
-}
-
-fn pki(file: &str) -> String {
-    fs::read_to_string(format!("{}/{file}", var("PKI_DIR"))).unwrap()
-}
-
-/// The Secrets that the specs name.
-pub fn secrets(case: &Case, user: &str) -> Vec<k8s_openapi::api::core::v1::Secret> {
-    vec![
-        case.secret("ca", &[("ca.crt", &pki("ca.crt"))]),
-        case.secret("user", &[("password", &format!("{user}-secret"))]),
-        case.secret("client", &[("tls.crt", &pki("client.crt")), ("tls.key", &pki("client.key"))]),
-    ]
 }
 
 fn set_source(spec: &mut K2KReplicatorSpec, cluster: ClusterSpec) {

@@ -3,12 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    connections::secrets,
-    harness::{
-        Case, K2KReplicatorSpec, Member, Side, Topic, kafka::Received, member::consume, replicate::Replicate,
-        specs, v1alpha1::SaslMechanism,
-    },
+use crate::harness::{
+    Case, K2KReplicatorSpec, Member, Side, Topic, kafka::Received, member::consume, replicate::Replicate,
+    specs, v1alpha1::SaslMechanism,
 };
 
 const PARTITIONS: i32 = 3;
@@ -50,7 +47,7 @@ fn produce(orders: &Topic<'_>, rounds: i64) {
 fn whole_way(name: &str, connect: impl Fn(&mut K2KReplicatorSpec), user: &str) {
     let case = Case::new(name);
     let orders = case.topic("orders", PARTITIONS);
-    let secrets = secrets(&case, user);
+    let secrets = specs::secrets(&case, user);
     let own_group = format!("{}-k2k", case.namespace);
     produce(&orders, 4);
     let replicator = case.replicator(|spec| {

@@ -10,30 +10,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod audit;
-mod canary;
 mod changes;
 mod clients;
 mod connections;
-mod coordinators;
-mod crash;
-mod crash_matrix;
 mod crds;
 mod dialects;
-mod disturbances;
 mod full_path;
 mod happy_path;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod immutability;
-mod isolation;
 mod large;
-mod leadership;
 mod lifecycle;
-mod load;
 mod malformed;
 mod metadata_limit;
 mod origins;
-mod outages;
-mod partial_commits;
 mod plan_command;
 mod plan_conflicts;
 mod plan_files;
@@ -43,7 +34,6 @@ mod random_logs;
 mod raw;
 mod replication;
 mod replicator_faults;
-mod rest;
 mod rules_boundaries;
 mod rules_completeness;
 mod rules_gaps;
@@ -51,8 +41,6 @@ mod rules_live;
 mod rules_records;
 mod rules_shared;
 mod searches;
-mod seen;
-mod shutdown;
 mod source_group;
 mod target_group;
 mod tenant_names;

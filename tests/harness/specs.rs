@@ -1,13 +1,13 @@
 //! Specs as a user would write them, for the clusters of the stack.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use appmigration::api::v1alpha1::{
     ClusterSpec, Features, Replication, ReplicatorRef, SaslMechanism, SaslSpec, SecretKeyRef, SourceSpec,
     TargetTopic, TlsSpec, Toggle, Tracing, TracingHeaders,
 };
 
-use super::{AppMigrationSpec, K2KReplicatorSpec, Side};
+use super::{AppMigrationSpec, Case, K2KReplicatorSpec, Side, stack::var};
 
 /// Source to target over plain text, the topics that `pattern` names, all three origin headers.
 pub fn replicator(pattern: &str) -> K2KReplicatorSpec {
@@ -82,4 +82,18 @@ pub fn tls() -> TlsSpec {
 
 pub fn secret(name: &str, key: &str) -> SecretKeyRef {
     SecretKeyRef { name: name.into(), key: key.into() }
+}
+
+/// A file of the stack's own certificates.
+pub fn pki(file: &str) -> String {
+    fs::read_to_string(format!("{}/{file}", var("PKI_DIR"))).unwrap()
+}
+
+/// The Secrets that the specs name.
+pub fn secrets(case: &Case, user: &str) -> Vec<k8s_openapi::api::core::v1::Secret> {
+    vec![
+        case.secret("ca", &[("ca.crt", &pki("ca.crt"))]),
+        case.secret("user", &[("password", &format!("{user}-secret"))]),
+        case.secret("client", &[("tls.crt", &pki("client.crt")), ("tls.key", &pki("client.key"))]),
+    ]
 }

@@ -1,6 +1,9 @@
 //! What the behaviour tests stand on: a case with a namespace and topics of its own, the real clusters,
 //! the operator as a process. Knows the contract of the API and nothing of the operator's inside.
 
+// Each of the two has no use for some of it.
+#![allow(dead_code, unused_imports)]
+
 pub mod assertions;
 pub mod case;
 pub mod collector;

@@ -7,16 +7,13 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-use crate::{
-    connections::secrets,
-    harness::{
-        Case, Reason, Side, Topic,
-        commits::commits,
-        points::{Point, Points},
-        specs,
-        v1alpha1::SaslMechanism,
-        wire::{self, Operation, Resource},
-    },
+use crate::harness::{
+    Case, Reason, Side, Topic,
+    commits::commits,
+    points::{Point, Points},
+    specs,
+    v1alpha1::SaslMechanism,
+    wire::{self, Operation, Resource},
 };
 
 /// Waits until the broker lets `nobody` read the topic no more: rights come to it a moment later.
@@ -47,7 +44,7 @@ fn what_was_refused_is_committed_again_and_nothing_else() {
         topic.fill(0, 10).copy(0, 0..10);
         case.committed(topic, &[(0, committed)]);
     }
-    secrets(&case, "nobody");
+    specs::secrets(&case, "nobody");
     let target = Side::Target.bootstrap();
     wire::allow(&target, "nobody", Resource::Topic, &case.namespace, Operation::Read);
     wire::allow(&target, "nobody", Resource::Group, &case.namespace, Operation::Read);
