@@ -14,12 +14,12 @@ pub const OPERATOR: &str = "system:serviceaccount:appmigration-system:appmigrati
 /// `verb resource.group`, as `update appmigrations/status.k2k.dev`.
 pub type Rights = BTreeSet<String>;
 
-/// The rules of the `ClusterRole` of deploy/rbac.yaml, as JSON.
+/// The rules of all roles of deploy/rbac.yaml, as JSON.
 pub fn shipped_rules() -> Value {
     let file = format!("{}/deploy/rbac.yaml", env!("CARGO_MANIFEST_DIR"));
     let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(file).unwrap()).unwrap();
-    let role = documents.into_iter().find(|document| document["kind"] == "ClusterRole").unwrap();
-    role["rules"].clone()
+    let rules = documents.iter().filter_map(|document| document["rules"].as_array());
+    rules.flatten().cloned().collect()
 }
 
 /// Every right that those rules grant, one by one.

@@ -168,7 +168,7 @@ fn series(format: &str) {
     }
 
     let log = operator::log();
-    assert!(log.contains("TRACE") && (format == "json") == log.trim_end().ends_with('}'), "{format}");
+    assert!(log.contains("DEBUG") && (format == "json") == log.trim_end().ends_with('}'), "{format}");
     canaries.absent("the log", &log, &case.namespace);
     let kinds = "appmig,k2k,configmaps,events.events.k8s.io";
     let objects = kubectl(&["-n", &case.namespace, "get", kinds, "-o", "json"]).unwrap();
