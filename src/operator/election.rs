@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kube::{Config, config::AuthInfo, core::Duration as Text};
 use secrecy::ExposeSecret as _;
 
-use crate::runtime::leader::{Election, Settings};
+use crate::runtime::{
+    identity,
+    leader::{Election, Settings},
+};
 
 /// Where `deploy/` puts the operator.
 const OUR_NAMESPACE: &str = "appmigration-system";
@@ -53,25 +56,11 @@ impl Flags {
         let settings = Settings {
             namespace: self.lease_namespace.clone().unwrap_or_else(|| namespace(config)),
             name: self.lease_name.clone().unwrap_or_else(name),
-            identity: identity(),
+            identity: identity::own(),
             duration: self.lease_duration,
         };
         Election::new(config, settings).map(Some)
     }
-}
-
-/// The Pod's name and its uid. A container that is started again in its Pod finds the Lease to be its own: the one
-/// before it has ended. Outside of a Pod each process is another one.
-fn identity() -> String {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let pod = variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "operator".to_owned());
-    let own = || {
-        format!(
-            "{:016x}",
-            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
-        )
-    };
-    format!("{pod}_{}", variable("POD_UID").unwrap_or_else(own))
 }
 
 fn namespace(config: &Config) -> String {

@@ -1,6 +1,6 @@
 //! Who leads: of several operators only the one that holds the Lease works, the others stand by.
 //!
-//! The rules are client-go's. A candidate takes a Lease that is free, or whose record has not changed for as long
+//! The rules are client-go's. A candidate takes a Lease that is free, whose holder is known to have ended, or whose record has not changed for as long
 //! as the record says, *by the candidate's own clock*: the times that others wrote are never believed. The leader
 //! renews every eighth of that time and stops working once it has not succeeded for two thirds of it; so between
 //! the end of one leader's work and the begin of another's there is a third of it. Every write carries the
@@ -25,7 +25,7 @@ use kube::{
 };
 use tokio::sync::watch;
 
-use super::pace;
+use super::{identity, pace};
 
 /// No record is believed to hold for longer than this after it was last seen to change.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -261,7 +261,8 @@ impl Election {
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        if !holder.is_empty() && holder != self.settings.identity && !self.has_run_out(&spec, observed) {
+        let mine = holder.is_empty() || holder == self.settings.identity || identity::has_ended(&holder);
+        if !mine && !self.has_run_out(&spec, observed) {
             return Ok(Err(holder));
         }
         lease.spec = Some(self.record(Some(&spec)));
@@ -407,4 +408,52 @@ fn unless_taken(written: kube::Result<Lease>) -> kube::Result<Option<Lease>> {
 
 fn nobody() -> String {
     "nobody: somebody has emptied it".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::watch;
+
+    use super::{Claim, NotLeading, Standing, Times};
+
+    const DURATION: Duration = Duration::from_millis(300);
+    const RENEW: Duration = Duration::from_millis(200);
+
+    fn claim(standing: Standing) -> (watch::Sender<Standing>, Claim) {
+        let (sender, standing) = watch::channel(standing);
+        let times = Times { renew_deadline: RENEW, duration: DURATION };
+        (sender, Claim { standing, times: Some(times) })
+    }
+
+    #[test]
+    fn a_claim_runs_out_by_itself_before_anybody_else_may_lead() {
+        let now = Instant::now();
+        let (_sender, fresh) = claim(Standing::Leading { renewed: now });
+        let until = fresh.deadline().unwrap().unwrap();
+        assert!(until > now + RENEW && until < now + DURATION);
+        let old = now.checked_sub(RENEW).unwrap();
+        assert_eq!(claim(Standing::Leading { renewed: old }).1.deadline(), Err(NotLeading));
+        assert_eq!(claim(Standing::StandBy { leader: "b".into() }).1.deadline(), Err(NotLeading));
+        assert_eq!(claim(Standing::Unknown("why".into())).1.deadline(), Err(NotLeading));
+        assert_eq!(Claim::without_election().deadline(), Ok(None));
+    }
+
+    #[tokio::test]
+    async fn it_is_lost_with_its_time_or_as_soon_as_that_is_known() {
+        // Nobody says anything any more: the election hangs.
+        let (_sender, mut silent) = claim(Standing::Leading { renewed: Instant::now() });
+        silent.held().await;
+        silent.lost().await;
+        assert!(!silent.holds());
+        let (sender, mut told) =
+            claim(Standing::Leading { renewed: Instant::now() + Duration::from_hours(1) });
+        sender.send_replace(Standing::Unknown("the Lease was taken by another".into()));
+        told.lost().await;
+        // Renewed, it goes on.
+        let (sender, mut renewed) = claim(Standing::Leading { renewed: Instant::now() });
+        sender.send_replace(Standing::Leading { renewed: Instant::now() + Duration::from_hours(1) });
+        assert!(tokio::time::timeout(DURATION, renewed.lost()).await.is_err());
+    }
 }

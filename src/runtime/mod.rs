@@ -2,6 +2,7 @@
 //!
 //! - [`health`]: whether the process is alive, and whether it can do its work.
 //! - [`http`]: `/livez`, `/readyz`, `/metrics`.
+//! - [`identity`]: who a process is among others.
 //! - [`kubernetes`]: the client of the API server.
 //! - [`leader`]: which of several processes works.
 //! - [`metrics`]: what is measured.
@@ -9,6 +10,7 @@
 
 pub mod health;
 pub mod http;
+pub mod identity;
 pub mod kubernetes;
 pub mod leader;
 pub mod metrics;

@@ -165,7 +165,10 @@ impl Side {
 
     /// Log start and high watermark.
     pub fn bounds(self, topic: &str, partition: i32) -> (i64, i64) {
-        let consumer: BaseConsumer = self.config().create().unwrap();
+        let mut config = self.config();
+        // The client's default would make the end the last stable offset.
+        config.set("isolation.level", "read_uncommitted");
+        let consumer: BaseConsumer = config.create().unwrap();
         let start = std::time::Instant::now();
         loop {
             // A topic that was just created may have no leader yet.

@@ -163,7 +163,8 @@ fn many_that_wait_cost_little() {
     assert_eq!(writes, 0, "writes at rest: {asked:?}");
     // What the first looks need: each confirmed one reads its journal at each look.
     assert!(total < 40 * minutes + 40 * running * minutes, "{asked:?}");
-    let limit = if cfg!(debug_assertions) && std::env::var("APPMIGRATION_BIN").is_err() { 160 } else { 64 };
+    // The sample runs with a debug build, whose code alone takes more.
+    let limit = if whole() { 64 } else { 160 };
     assert!(resident < limit * 1024, "{resident} kB resident, {limit} MiB are enough");
     short.copy(0, 3..10);
     come_to(&case, Reason::Completed, running);
