@@ -28,6 +28,8 @@ const READ: Duration = Duration::from_secs(75);
 
 /// At the end, steps under way may take so long; Kubernetes gives 30 s until it kills.
 const DRAIN: Duration = Duration::from_secs(20);
+/// An election that is not polled for so long is wedged.
+const SILENT: Duration = Duration::from_secs(30);
 
 /// Arguments of `appmigration operator`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,8 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::infer().await?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
+    // Everything is tried again by its own back-off.
+    config.default_retry = false;
     let client = kubernetes::client(config.clone())?;
     let health = Health::default();
     let listener = TcpListener::bind(arguments.listen)
@@ -68,13 +72,26 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let election = arguments.election.join(&config, arguments.options.namespace.as_deref())?;
     let claim = election.as_ref().map_or_else(Claim::without_election, Election::claim);
     let (release, released) = watch::channel(false);
-    let campaign = election.map(|election| tokio::spawn(election.run(released)));
-    work(&client, &arguments.options, claim, &health, stopped).await;
+    let heartbeat = health.register("the leader election", SILENT);
+    let campaign = tokio::spawn(async move {
+        match election {
+            Some(election) => {
+                tokio::select! { () = election.run(released) => {}, () = heartbeat.keep() => {} }
+            }
+            None => drop(released.clone().wait_for(|release| *release).await),
+        }
+    });
+    tokio::pin!(campaign);
+    tokio::select! {
+        done = work(&client, &arguments.options, claim, &health, stopped) => if !done {
+            // Something may still be on its way: the Lease runs out by itself.
+            return Ok(());
+        },
+        _ = &mut campaign => return Err("the leader election has ended".into()),
+    }
     // Only now: nothing is being worked on any more.
     release.send_replace(true);
-    if let Some(campaign) = campaign {
-        let _ = campaign.await;
-    }
+    let _ = campaign.await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -92,29 +109,30 @@ fn stop_on_signal() -> std::io::Result<watch::Receiver<bool>> {
     Ok(stopped)
 }
 
-/// Runs the controllers whenever this process leads, until it is told to stop.
+/// Runs the controllers whenever this process leads, until it is told to stop. False where not everything has come
+/// to its end.
 async fn work(
     client: &Client,
     options: &controller::Options,
     mut claim: Claim,
     health: &Health,
     mut stopped: watch::Receiver<bool>,
-) {
+) -> bool {
     loop {
         let standing = claim.standing();
         tokio::select! {
             () = claim.held() => {}
             () = stand_by(standing, health) => {}
-            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = stopped.wait_for(|stop| *stop) => return true,
         }
         let mut lost = claim.clone();
         tokio::select! {
-            () = controller::run(client.clone(), options.clone(), claim.clone(), health, stopped.clone()) => return,
+            () = controller::run(client.clone(), options.clone(), claim.clone(), health, stopped.clone()) => return true,
             // Dropped in the middle: whoever leads now goes on from what is stored.
             () = lost.lost() => {}
             () = drained(stopped.clone()) => {
                 tracing::warn!("not everything came to its end in {} s; the next start goes on", DRAIN.as_secs());
-                return;
+                return false;
             }
         }
     }
@@ -122,6 +140,8 @@ async fn work(
 
 /// Says how things stand while another one leads.
 async fn stand_by(mut standing: watch::Receiver<Standing>, health: &Health) {
+    // What kept a former leader's watches is over with them.
+    health.hinder(None);
     loop {
         match &*standing.borrow_and_update() {
             Standing::Unknown(why) => health.not_ready(why.clone()),

@@ -36,7 +36,7 @@ pub struct Options {
     #[arg(long, env = "APPMIGRATION_NAMESPACE")]
     pub namespace: Option<String>,
     /// Longest delay between two looks at an object that waits or failed, as `30s`.
-    #[arg(long, env = "APPMIGRATION_BACKOFF_MAX", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "APPMIGRATION_BACKOFF_MAX", default_value = "30s", value_parser = positive)]
     pub backoff_max: Duration,
     /// How often a stalled object is looked at again though nothing changed in Kubernetes.
     #[arg(long, env = "APPMIGRATION_STALLED_RECHECK", default_value = "10m", value_parser = duration)]

@@ -3,10 +3,15 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Looks of one kind at once in the whole process: each holds one of tokio's 512 threads for blocking calls while
+/// it waits for Kafka.
+const LOOKS: usize = 128;
 
 /// The replicator's namespace and name.
 pub type Lane = (String, String);
@@ -18,16 +23,27 @@ pub enum Work {
     Migration,
     /// One look at a migration that is not confirmed. Never in the way of those that are.
     Preview,
+    /// One look at a replicator.
+    Check,
 }
 
 impl Work {
-    const ALL: [Self; 2] = [Self::Migration, Self::Preview];
+    const ALL: [Self; 3] = [Self::Migration, Self::Preview, Self::Check];
 
     /// How many looks at once in a lane, for so many `mappings`. They cost little.
     fn looks(self, mappings: usize) -> usize {
         match self {
             Self::Migration => mappings.max(16),
             Self::Preview => quarter(mappings),
+            Self::Check => 1,
+        }
+    }
+
+    /// How many mappings at once in a lane.
+    fn mappings(self, mappings: usize) -> usize {
+        match self {
+            Self::Migration => quarter(mappings),
+            Self::Preview | Self::Check => mappings.div_ceil(8),
         }
     }
 
@@ -35,7 +51,7 @@ impl Work {
     fn overall(self, mappings: usize) -> usize {
         match self {
             Self::Migration => mappings,
-            Self::Preview => quarter(mappings),
+            Self::Preview | Self::Check => quarter(mappings),
         }
     }
 }
@@ -47,38 +63,47 @@ fn quarter(mappings: usize) -> usize {
 /// One bound for each lane, and one for all.
 struct Bound {
     lanes: Mutex<HashMap<(Lane, Work), Arc<Semaphore>>>,
+    /// One place for each namespace that does not count in `overall`: whatever others do, it gets on.
+    first: Mutex<HashMap<(String, Work), Arc<Semaphore>>>,
     overall: HashMap<Work, Arc<Semaphore>>,
 }
 
 impl Bound {
     fn new(overall: impl Fn(Work) -> usize) -> Self {
         let overall = Work::ALL.map(|work| (work, Arc::new(Semaphore::new(overall(work)))));
-        Self { lanes: Mutex::default(), overall: overall.into() }
+        Self { lanes: Mutex::default(), first: Mutex::default(), overall: overall.into() }
     }
 
     /// The lane first: what waits there waits for its own cluster and takes no place from others.
     async fn enter(&self, lane: &Lane, work: Work, places: usize) -> Option<Permit> {
-        let own = {
-            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Semaphore::new(places));
-            Arc::clone(lanes.entry((lane.clone(), work)).or_insert_with(new))
-        };
+        let own = semaphore(&self.lanes, (lane.clone(), work), places);
+        let first = semaphore(&self.first, (lane.0.clone(), work), 1);
         let in_lane = own.acquire_owned().await.ok()?;
-        let overall = Arc::clone(self.overall.get(&work)?).acquire_owned().await.ok()?;
-        Some(Permit { _in_lane: in_lane, _overall: overall })
+        let overall = Arc::clone(self.overall.get(&work)?);
+        let place = tokio::select! {
+            biased;
+            place = first.acquire_owned() => place.ok()?,
+            place = overall.acquire_owned() => place.ok()?,
+        };
+        Some(Permit { _in_lane: in_lane, _place: place })
     }
 
     fn prune(&self) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, s| Arc::strong_count(s) > 1);
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, s| Arc::strong_count(s) > 1);
     }
+}
+
+fn semaphore<K: Eq + Hash>(all: &Mutex<HashMap<K, Arc<Semaphore>>>, key: K, places: usize) -> Arc<Semaphore> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(all.entry(key).or_insert_with(|| Arc::new(Semaphore::new(places))))
 }
 
 /// A place; given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     _in_lane: OwnedSemaphorePermit,
-    _overall: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 /// All bounds of the process.
@@ -92,7 +117,7 @@ impl Lanes {
     /// At most so many mappings at once, and a quarter of them for previews beside.
     pub fn new(at_once: usize) -> Self {
         let mappings = Bound::new(|work| work.overall(at_once));
-        Self { looks: Bound::new(|_| Semaphore::MAX_PERMITS), mappings, at_once }
+        Self { looks: Bound::new(|_| LOOKS), mappings, at_once }
     }
 
     /// A place for one look at an object. It waits only for others of its lane.
@@ -102,7 +127,7 @@ impl Lanes {
 
     /// A place for a mapping, which takes memory and threads.
     pub async fn mapping(&self, lane: &Lane, work: Work) -> Option<Permit> {
-        self.mappings.enter(lane, work, quarter(self.at_once)).await
+        self.mappings.enter(lane, work, work.mappings(self.at_once)).await
     }
 
     /// Forgets lanes that nobody is in.
@@ -150,11 +175,17 @@ mod tests {
             }
             assert!(lanes.mapping(&lane(name), Work::Migration).now_or_never().is_none());
         }
-        assert!(lanes.mapping(&lane("e"), Work::Migration).now_or_never().is_none());
-        assert!(lanes.mapping(&lane("e"), Work::Preview).now_or_never().is_some());
+        // The ninth: one of them has the place of its namespace.
+        held.push(lanes.mapping(&lane("e"), Work::Migration).await.unwrap());
+        assert!(lanes.mapping(&lane("f"), Work::Migration).now_or_never().is_none());
+        assert!(lanes.mapping(&lane("f"), Work::Preview).now_or_never().is_some());
+        // Another namespace gets on, whatever this one does.
+        let other = ("other".to_owned(), "a".to_owned());
+        assert!(lanes.mapping(&other, Work::Migration).now_or_never().is_some());
         held.clear();
-        assert!(lanes.mapping(&lane("e"), Work::Migration).now_or_never().is_some());
+        assert!(lanes.mapping(&lane("f"), Work::Migration).now_or_never().is_some());
         lanes.prune();
         assert!(lanes.mappings.lanes.lock().unwrap().is_empty());
+        assert!(lanes.mappings.first.lock().unwrap().is_empty());
     }
 }

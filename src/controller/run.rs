@@ -48,6 +48,7 @@ pub async fn run(
     health: &Health,
     stop: watch::Receiver<bool>,
 ) {
+    health.hinder(None);
     health.not_ready("caches are being filled");
     // Guarded: an object that cannot be read stops neither the list nor the watch of the others.
     let migrations: Api<DeserializeGuard<AppMigration>> = api(&client, options.namespace.as_deref());

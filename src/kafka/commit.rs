@@ -40,6 +40,9 @@ impl Cluster {
             let reason = format!("this is another cluster now: {}, was {}", own.id(), self.id());
             return Err(KafkaError::Other { servers: self.servers().to_owned(), what, reason, code: 0 });
         }
+        // The way to the group's coordinator is found before, so that nothing but the commit itself is between the
+        // last look at the clock and the broker.
+        own.committed(group).await?;
         let mut any_answer = false;
         let mut broken = None;
         for request in requests(sendable) {

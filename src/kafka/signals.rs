@@ -50,6 +50,8 @@ struct State {
     /// A call has succeeded on this client.
     was_up: bool,
     cause: Option<Cause>,
+    /// The cause is from a log line.
+    hinted: bool,
     /// Since when every broker is down, or credentials are refused.
     down: Option<Instant>,
 }
@@ -78,8 +80,11 @@ impl Signals {
         };
         let mut state = self.lock();
         if let Some(trouble) = trouble {
-            // A refusal is not hidden by a lost connection to some other broker.
-            if state.cause.as_ref().is_none_or(|cause| cause.trouble <= trouble) {
+            // A refusal is not hidden by a lost connection to some other broker; and of several brokers in the same
+            // trouble always the same one speaks, in whatever order they were tried.
+            let speaks = |cause: &Cause| (cause.trouble, reason) < (trouble, cause.reason.as_str());
+            if state.hinted || state.cause.as_ref().is_none_or(speaks) {
+                state.hinted = false;
                 state.cause = Some(Cause { trouble, reason: reason.to_owned() });
             }
         }
@@ -94,7 +99,9 @@ impl Signals {
     /// only logged. Worth less than an error event.
     fn hint(&self, reason: &str) {
         let mut state = self.lock();
-        if state.cause.as_ref().is_none_or(|cause| cause.trouble == Trouble::Transport) {
+        let speaks = |cause: &Cause| state.hinted && reason < cause.reason.as_str();
+        if state.cause.as_ref().is_none_or(speaks) {
+            state.hinted = true;
             state.cause = Some(Cause { trouble: Trouble::Transport, reason: reason.to_owned() });
         }
     }
@@ -115,7 +122,7 @@ impl Signals {
     /// A call succeeded: whatever was wrong is over.
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
-        *state = State { was_up: true, cause: None, down: None };
+        *state = State { was_up: true, ..State::default() };
     }
 
     /// The latest precise reason, if any stands.

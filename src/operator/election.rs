@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::runtime::{
     identity,
-    leader::{Election, Settings},
+    leader::{Election, LONGEST, Settings},
 };
 
 /// Where `deploy/` puts the operator.
@@ -38,8 +38,8 @@ pub struct Flags {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Text = text.parse().map_err(|error| format!("{error}"))?;
     let duration = Duration::from(parsed);
-    if parsed.is_negative() || duration < SHORTEST || duration.subsec_nanos() != 0 {
-        return Err(format!("must be whole seconds, at least {}", SHORTEST.as_secs()));
+    if parsed.is_negative() || duration < SHORTEST || duration > LONGEST || duration.subsec_nanos() != 0 {
+        return Err(format!("must be whole seconds, {} to {}", SHORTEST.as_secs(), LONGEST.as_secs()));
     }
     Ok(duration)
 }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_lease_s_duration_is_whole_seconds() {
         assert!(duration("15s").is_ok());
-        for wrong in ["1s", "15.5s", "-15s", "a while"] {
+        for wrong in ["1s", "15.5s", "-15s", "11m", "a while"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

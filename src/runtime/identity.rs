@@ -8,7 +8,9 @@ use std::{fs, io};
 pub fn own() -> String {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let name = variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "operator".to_owned());
-    let unique = || here(std::process::id()).unwrap_or_else(random);
+    // Ids of processes mean nothing beyond one machine, and a cluster has many.
+    let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let unique = || here(std::process::id()).filter(|_| !in_cluster).unwrap_or_else(random);
     format!("{name}_{}", variable("POD_UID").unwrap_or_else(unique))
 }
 
@@ -26,7 +28,8 @@ pub fn has_ended(identity: &str) -> bool {
     machine == here
         && match stat(pid) {
             Ok(stat) => stat.start != start || (stat.state == "Z" && stat.threads <= 1),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            // Where others' processes are hidden (hidepid), that of the first is too.
+            Err(error) => error.kind() == io::ErrorKind::NotFound && stat(1).is_ok(),
         }
 }
 

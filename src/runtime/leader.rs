@@ -28,7 +28,9 @@ use tokio::sync::watch;
 use super::{identity, pace};
 
 /// No record is believed to hold for longer than this after it was last seen to change.
-const LONGEST: Duration = Duration::from_mins(10);
+pub const LONGEST: Duration = Duration::from_mins(10);
+/// A Lease that was given back says so by this duration, in seconds: it is free at once.
+const GIVEN_BACK: i32 = 1;
 
 /// The Lease, and who asks for it.
 #[derive(Clone, Debug)]
@@ -129,8 +131,12 @@ impl Claim {
 
     /// Waits until this process leads.
     pub async fn held(&mut self) {
-        if self.times.is_some() {
-            let leading = |standing: &Standing| matches!(standing, Standing::Leading { .. });
+        if let Some(times) = self.times {
+            let leading = |standing: &Standing| match standing {
+                // What has run out is held no more, though nobody has said so yet.
+                Standing::Leading { renewed } => renewed.elapsed() < times.renew_deadline,
+                _ => false,
+            };
             if self.standing.wait_for(leading).await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -166,10 +172,11 @@ struct Held {
     sent: Instant,
 }
 
-/// A record of somebody else's, and since when it has been the same.
+/// What was seen of a Lease that is not ours, and until when that keeps us from taking it.
 struct Observed {
-    spec: LeaseSpec,
-    since: Instant,
+    /// None where there was no Lease, or nobody's.
+    record: Option<LeaseSpec>,
+    until: Instant,
 }
 
 impl Election {
@@ -253,6 +260,9 @@ impl Election {
     /// One try to take the Lease; else who holds it.
     async fn take(&self, observed: &mut Option<Observed>) -> kube::Result<Result<Held, String>> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
+            if !self.may_take(None, observed) {
+                return Ok(Err(String::new()));
+            }
             let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.record(None)) };
             let sent = Instant::now();
@@ -261,8 +271,9 @@ impl Election {
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        let mine = holder.is_empty() || holder == self.settings.identity || identity::has_ended(&holder);
-        if !mine && !self.has_run_out(&spec, observed) {
+        let given_back = holder.is_empty() && spec.lease_duration_seconds == Some(GIVEN_BACK);
+        let free = given_back || holder == self.settings.identity || identity::has_ended(&holder);
+        if !free && !self.may_take(Some(&spec).filter(|_| !holder.is_empty()), observed) {
             return Ok(Err(holder));
         }
         lease.spec = Some(self.record(Some(&spec)));
@@ -271,16 +282,23 @@ impl Election {
         Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent }).ok_or(holder))
     }
 
-    /// Whether a record has been the same for longer than it holds.
-    fn has_run_out(&self, spec: &LeaseSpec, observed: &mut Option<Observed>) -> bool {
+    /// Whether nobody can be leading any more, as far as this process has seen. A record keeps others away for as
+    /// long as it says since it was last seen to change, also where it was deleted or emptied meanwhile: its writer
+    /// may not know yet. Where there was none from the first, a leader would have made one anew by its next renewal.
+    fn may_take(&self, record: Option<&LeaseSpec>, observed: &mut Option<Observed>) -> bool {
+        let now = Instant::now();
         match observed {
-            Some(seen) if seen.spec == *spec => {
-                let seconds = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or(0);
-                let holds = Duration::from_secs(seconds).clamp(self.settings.duration, LONGEST);
-                seen.since.elapsed() >= holds
-            }
+            Some(seen) if seen.record.as_ref() == record => now >= seen.until,
             _ => {
-                *observed = Some(Observed { spec: spec.clone(), since: Instant::now() });
+                let holds = match record {
+                    Some(record) => {
+                        let seconds = u64::try_from(record.lease_duration_seconds.unwrap_or_default());
+                        Duration::from_secs(seconds.unwrap_or(0)).max(self.settings.duration).min(LONGEST)
+                    }
+                    None => self.settings.retry() * 2,
+                };
+                let before = observed.as_ref().map_or(now, |seen| seen.until);
+                *observed = Some(Observed { record: record.cloned(), until: before.max(now + holds) });
                 false
             }
         }
@@ -299,7 +317,8 @@ impl Election {
                 return format!("the Lease could not be renewed for {seconds} s: {trouble}");
             }
             let sent = Instant::now();
-            match self.within_call(self.renew(&lease)).await {
+            let call = self.settings.call().min(end - sent);
+            match within(call, self.renew(&lease)).await {
                 Ok(Ok(new)) => {
                     (lease, renewed) = (new, sent);
                     self.standing.send_replace(Standing::Leading { renewed });
@@ -347,6 +366,7 @@ impl Election {
             return Ok(());
         }
         spec.holder_identity = None;
+        spec.lease_duration_seconds = Some(GIVEN_BACK);
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         self.api.replace(&self.settings.name, &PostParams::default(), &lease).await?;
         tracing::info!(lease = %self.settings, "the Lease is given back");
@@ -375,10 +395,14 @@ impl Election {
     }
 
     async fn within_call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
-        match tokio::time::timeout(self.settings.call(), call).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(Trouble::Deadline),
-        }
+        within(self.settings.call(), call).await
+    }
+}
+
+async fn within<T>(time: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(time, call).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Trouble::Deadline),
     }
 }
 

@@ -20,7 +20,7 @@ pub const CALM: [(&str, &str); 5] = [
     ("APPMIGRATION_PROGRESS", "1h"),
     ("APPMIGRATION_PREVIEW_RECHECK", "1h"),
     ("APPMIGRATION_REPLICATOR_RECHECK", "1h"),
-    ("APPMIGRATION_CONCURRENCY", "200"),
+    ("APPMIGRATION_CONCURRENCY", "400"),
 ];
 
 /// Right before a call for an object.

@@ -127,6 +127,9 @@ async fn commit(rungs: &Rungs, live: &mut Live, context: &Context) -> Result<(),
     report::announce(live, context, rungs).await?;
     // Kafka knows nothing of the Lease: the call is over before another operator may lead.
     let until = context.claim.deadline()?;
+    if context.stopping() {
+        return Ok(());
+    }
     let outcome = commit_offsets(live, &plan, &existing, until).await;
     match outcome {
         Ok(outcome) => live.seen.outcome = Some(read_back(live, &plan, outcome).await),
@@ -281,10 +284,12 @@ async fn put(live: &Live, context: &Context, mut map: ConfigMap) -> Result<Optio
         match observe::owner(&live.object, &found) {
             Owner::Ours => {
                 map.metadata.resource_version = found.metadata.resource_version;
+                context.claim.deadline()?;
                 within_deadline("replace the plan", api.replace(&name, &PostParams::default(), &map)).await?;
                 return Ok(None);
             }
             Owner::Former => {
+                context.claim.deadline()?;
                 let preconditions = Preconditions {
                     uid: found.metadata.uid.clone(),
                     resource_version: found.metadata.resource_version.clone(),

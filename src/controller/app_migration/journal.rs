@@ -28,9 +28,10 @@ use kube::{Resource, ResourceExt};
 const COMPRESS_ABOVE: usize = 512 * 1024;
 /// Bytes of compressed data in one ConfigMap: the API server takes 1 MiB, base64 included.
 const PART: usize = 600 * 1024;
-/// Decompressed, no file is larger: 10,000 partitions take some 10 MiB. Whoever may write ConfigMaps in the
+/// Decompressed, no file is larger: 10,000 partitions take some 10 MiB, with the longest metadata that a broker
+/// takes by default 120 MiB. Whoever may write ConfigMaps in the
 /// namespace may put one there that unpacks to a thousand times its size.
-const MAX_UNPACKED: u64 = 48 << 20;
+const MAX_UNPACKED: u64 = 128 << 20;
 /// No journal has more parts: ten times what 10,000 partitions with the longest metadata take.
 const MAX_PARTS: usize = 256;
 
@@ -205,6 +206,11 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
         files.insert(PLAN_FILE, serde_json::to_vec_pretty(plan).map_err(unreadable(PLAN_FILE))?);
         files.insert(OFFSETS_FILE, plan.offsets_csv().into_bytes());
     }
+    // What could not be read again is never stored.
+    if let Some((file, bytes)) = files.iter().find(|(_, bytes)| bytes.len() as u64 > MAX_UNPACKED) {
+        let why = format!("it would have {} bytes, at most {MAX_UNPACKED} are possible", bytes.len());
+        return Err(JournalError::Unreadable { name, file, why });
+    }
     let size: usize = files.values().map(Vec::len).sum();
     if size <= COMPRESS_ABOVE {
         let text =
@@ -212,7 +218,12 @@ pub fn encode(object: &AppMigration, journal: &Journal) -> Result<Vec<ConfigMap>
         let data = files.into_iter().map(text).collect();
         return Ok(vec![ConfigMap { data: Some(data), ..config_map(object, &name) }]);
     }
-    Ok(split(object, &name, files, &journal.parts))
+    let maps = split(object, &name, files, &journal.parts);
+    if maps.len() > MAX_PARTS {
+        let why = format!("it would take {} ConfigMaps, at most {MAX_PARTS} are possible", maps.len());
+        return Err(JournalError::Unreadable { name, file: PLAN_FILE, why });
+    }
+    Ok(maps)
 }
 
 /// Compresses the files and spreads them over as many ConfigMaps as it takes, none of them `in_use`.

@@ -17,6 +17,7 @@ use super::{
     Context, KubeError,
     conditions::{self, Statement, Status},
     fault::{Fault, Side},
+    lanes::Work,
     measure,
     replicator::Replicator,
     within_deadline,
@@ -46,8 +47,13 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
+    let lane = (object.namespace().unwrap_or_default(), object.name_any());
+    let checked = async {
+        let _place = context.lanes.look(&lane, Work::Check).await;
+        observe(&object, &context).await
+    };
     let seen = tokio::select! {
-        seen = observe(&object, &context) => seen,
+        seen = checked => seen,
         () = context.stopped() => return Ok(Action::await_change()),
     };
     let changed = report(&object, &context, &seen).await?;
@@ -134,7 +140,7 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
     }
 }
 
-/// Writes what was seen, where it is new: true then.
+/// Writes what was seen, where it is new. True where it is more than other words.
 async fn report(
     object: &K2KReplicator,
     context: &Context,
@@ -159,11 +165,13 @@ async fn report(
     let (name, params) = (object.name_any(), PostParams::default());
     within_deadline("write the status", api.replace_status(&name, &params, &object)).await?;
     let told = conditions::find(&before.conditions, ConditionType::Ready);
-    if told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str()) {
+    let new_reason = told.map(|c| c.reason.as_str()) != Some(ready.reason.as_str());
+    if new_reason {
         tracing::info!(reason = %ready.reason, "{}", ready.message);
         context.tell(&object, ready.status != Status::True, ready.reason, "Check", &ready.message).await;
     }
-    Ok(true)
+    let summary = object.status.as_ref().and_then(|s| s.summary);
+    Ok(new_reason || summary != before.summary)
 }
 
 fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::v1alpha1::{AppMigration, ConditionType, Reason},
+    api::v1alpha1::{AppMigration, ConditionType, RETRY_ANNOTATION, Reason},
     mapping::{Finding, Plan},
 };
 
@@ -67,9 +67,18 @@ pub fn group(object: &AppMigration, seen: &Seen, rungs: Rungs) -> Step {
     }
 }
 
-/// Whether the group was found to be inactive under this very spec, and what stands in the status is no error of
-/// the moment.
+/// A status that is older than this is no longer left as it is.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// Whether the group was found to be inactive under this very spec, what stands in the status is no error of the
+/// moment, and nobody asks for a new look.
 fn told_inactive(object: &AppMigration) -> bool {
+    let asked = object.metadata.annotations.as_ref().and_then(|a| a.get(RETRY_ANNOTATION));
+    let handled = object.status.as_ref().and_then(|s| s.last_handled_retry.as_ref());
+    if Duration::from(object.spec.quiet_period) > SILENCE || asked.is_some_and(|asked| Some(asked) != handled)
+    {
+        return false;
+    }
     let find = |kind| conditions::find(&object.status.as_ref()?.conditions, kind);
     let (inactive, ready) = (find(ConditionType::SourceGroupInactive), find(ConditionType::Ready));
     inactive.is_some_and(|c| c.status == "True" && c.observed_generation == object.metadata.generation)
