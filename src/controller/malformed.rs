@@ -1,7 +1,11 @@
 //! Objects that our types cannot read: stored while the CRD was another one, or was looser. Nothing is done for
 //! them but to say what is wrong, once; all others go on.
 
-use std::{fmt::Debug, sync::Arc, time::Instant};
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -66,10 +70,20 @@ impl<K> Kind for K where
 {
 }
 
+/// An event that stands for a status that is refused is not repeated for so long.
+const TOLD: Duration = Duration::from_hours(24);
+
 /// Says in the object's status what is wrong with it. What else is in the status stays: a latch, a plan.
 async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Action, KubeError> {
     let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
     let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+    let uid = invalid.metadata.uid.clone().unwrap_or_default();
+    // A watch that begins anew shows every object again: what was told stays told.
+    let fingerprint = format!("{:?} {}", invalid.metadata.generation, invalid.error);
+    if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
+        return Ok(Action::requeue(rest));
+    }
+    let recheck = context.options.stalled_recheck;
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
     if let Some(mut object) = within_deadline("read what is malformed", api.get_opt(name)).await? {
@@ -87,6 +101,7 @@ async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Act
                 // Of an object that the CRD's rules refuse even the status is refused: told once, by the event.
                 Err(KubeError::Call(kube::Error::Api(status))) if status.code == 422 => {
                     context.tell(&guard, true, Reason::InvalidSpec, "Read", &text).await;
+                    context.pace(&uid, |pace| pace.after(TOLD, Instant::now()));
                     return Ok(Action::await_change());
                 }
                 Err(error) => return Err(error),
@@ -94,8 +109,6 @@ async fn tell<K: Kind>(invalid: &InvalidObject, context: &Context) -> Result<Act
             context.tell(&guard, true, Reason::InvalidSpec, "Read", &text).await;
         }
     }
-    let uid = invalid.metadata.uid.clone().unwrap_or_default();
-    let recheck = context.options.stalled_recheck;
     Ok(Action::requeue(context.pace(&uid, |pace| pace.after(recheck, Instant::now()))))
 }
 
