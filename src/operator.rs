@@ -71,14 +71,14 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     let election = arguments.election.join(&config, arguments.options.namespace.as_deref())?;
     let claim = election.as_ref().map_or_else(Claim::without_election, Election::claim);
-    let (release, released) = watch::channel(false);
-    let heartbeat = health.register("the leader election", SILENT);
+    let (release, mut released) = watch::channel(false);
+    let heartbeat = election.as_ref().map(|_| health.register("the leader election", SILENT));
     let campaign = tokio::spawn(async move {
-        match election {
-            Some(election) => {
+        match (election, heartbeat) {
+            (Some(election), Some(heartbeat)) => {
                 tokio::select! { () = election.run(released) => {}, () = heartbeat.keep() => {} }
             }
-            None => drop(released.clone().wait_for(|release| *release).await),
+            _ => drop(released.wait_for(|release| *release).await),
         }
     });
     tokio::pin!(campaign);

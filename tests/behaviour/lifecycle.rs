@@ -1,9 +1,14 @@
 //! What the user does with the object: confirm, take it back, suspend, delete, create again.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AppMigration, Case, GapPolicy, Member, Reason, Side, Topic,
+    AppMigration, Case, GapPolicy, Member, Operator, Reason, Side, Topic,
     history::history,
     migration::{condition, ready_reason},
     operator,
@@ -212,4 +217,21 @@ fn a_mapping_that_takes_long_tells_how_far_it_is() {
     assert!(told.iter().any(|text| text.contains("of 2 target partitions are mapped")), "{told:?}");
     operator::stop();
     operator::start(&[]);
+}
+
+/// Without an election there is nothing that could fall silent. It watches a namespace that nobody uses: the shared
+/// operator is not disturbed.
+#[test]
+fn an_operator_without_an_election_stays_alive() {
+    let _case = Case::new("unelected");
+    let alone = [("APPMIGRATION_LEADER_ELECTION", "false"), ("APPMIGRATION_NAMESPACE", "nobodys")];
+    let operator = Operator::start("unelected", &alone);
+    // Longer than a part of it may be silent, which is 30 s.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(36) {
+        let (code, text) = operator.probe("/livez", DEADLINE).expect("an answer");
+        assert_eq!(code, 200, "after {:?}: {text}", start.elapsed());
+        sleep(Duration::from_secs(1));
+    }
+    assert!(operator.leads());
 }
