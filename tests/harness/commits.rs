@@ -9,7 +9,10 @@ use rdkafka::{
     message::Message,
 };
 
-use super::{Side, wire::Offsets};
+use super::{
+    Side,
+    wire::{Answer, Offsets},
+};
 
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,7 +65,7 @@ pub fn commits(side: Side) -> BTreeMap<String, Commits> {
         match consumer.poll(TIMEOUT).expect("a record or the end") {
             Ok(message) => {
                 let Some((group, topic, partition)) = message.key().and_then(key) else { continue };
-                let offset = message.payload().map(|value| Bytes(&value[2..]).i64());
+                let offset = message.payload().map(|value| Answer::new(&value[2..]).i64());
                 let of_group: &mut Commits = commits.entry(group).or_default();
                 of_group.entry((topic, partition)).or_default().push(offset);
             }
@@ -75,35 +78,6 @@ pub fn commits(side: Side) -> BTreeMap<String, Commits> {
 
 /// The group, topic and partition of an offset (`OffsetCommitKey`); the topic holds other records too.
 fn key(key: &[u8]) -> Option<(String, String, i32)> {
-    let mut key = Bytes(key);
+    let mut key = Answer::new(key);
     (key.i16() <= 1).then(|| (key.text(), key.text(), key.i32()))
-}
-
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        let (taken, rest) = self.0.split_at(N);
-        self.0 = rest;
-        taken.try_into().unwrap()
-    }
-
-    fn i16(&mut self) -> i16 {
-        i16::from_be_bytes(self.take())
-    }
-
-    fn i32(&mut self) -> i32 {
-        i32::from_be_bytes(self.take())
-    }
-
-    fn i64(&mut self) -> i64 {
-        i64::from_be_bytes(self.take())
-    }
-
-    fn text(&mut self) -> String {
-        let length = usize::try_from(self.i16()).unwrap();
-        let (taken, rest) = self.0.split_at(length);
-        self.0 = rest;
-        String::from_utf8(taken.to_vec()).unwrap()
-    }
 }

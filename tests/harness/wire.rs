@@ -48,7 +48,7 @@ pub fn committed(broker: &str, group: &str) -> Offsets {
     put_string(&mut body, group.as_bytes());
     put_i32(&mut body, -1); // null: all topics
     retry(|| {
-        let mut answer = Answer(call(broker, OFFSET_FETCH, &body), 0);
+        let mut answer = Answer::new(call(broker, OFFSET_FETCH, &body));
         let mut offsets = Offsets::new();
         for _ in 0..answer.i32() {
             let topic = answer.text();
@@ -79,7 +79,7 @@ pub fn commit(broker: &str, group: &str, offsets: &Offsets) -> Result<(), i16> {
         put_string(&mut body, &offset.metadata);
     }
     let code = retry(|| {
-        let mut answer = Answer(call(broker, OFFSET_COMMIT, &body), 0);
+        let mut answer = Answer::new(call(broker, OFFSET_COMMIT, &body));
         let mut worst = 0;
         for _ in 0..answer.i32() {
             answer.text();
@@ -117,7 +117,7 @@ pub fn commit_with_epoch(
     put_i32(&mut body, epoch);
     put_string(&mut body, b"");
     let code = retry(|| {
-        let mut answer = Answer(call(broker, OFFSET_COMMIT_WITH_EPOCH, &body), 0);
+        let mut answer = Answer::new(call(broker, OFFSET_COMMIT_WITH_EPOCH, &body));
         let (_throttle, _topics, _topic) = (answer.i32(), answer.i32(), answer.text());
         let (_partitions, _partition) = (answer.i32(), answer.i32());
         let code = answer.i16();
@@ -135,7 +135,7 @@ pub fn leader_epoch(broker: &str, group: &str, (topic, partition): &(String, i32
     put_i32(&mut body, 1);
     put_i32(&mut body, *partition);
     retry(|| {
-        let mut answer = Answer(call(broker, OFFSET_FETCH_WITH_EPOCH, &body), 0);
+        let mut answer = Answer::new(call(broker, OFFSET_FETCH_WITH_EPOCH, &body));
         let (_throttle, _topics, _topic) = (answer.i32(), answer.i32(), answer.text());
         let (_partitions, _partition) = (answer.i32(), answer.i32());
         let found = (answer.i64(), answer.i32());
@@ -153,7 +153,7 @@ pub fn delete(broker: &str, group: &str, topic: &str, partition: i32) {
     put_i32(&mut body, 1);
     put_i32(&mut body, partition);
     let code = retry(|| {
-        let code = Answer(call(broker, OFFSET_DELETE, &body), 0).i16();
+        let code = Answer::new(call(broker, OFFSET_DELETE, &body)).i16();
         (code, code)
     });
     assert_eq!(code, 0, "deleting the offset of {group} on {topic}-{partition}");
@@ -214,7 +214,7 @@ fn create_acl(
     put_string(&mut body, b"*");
     body.push(operation as u8);
     body.push(permission);
-    let mut answer = Answer(exchange(&mut connect(broker), CREATE_ACLS, &body), 0);
+    let mut answer = Answer::new(exchange(&mut connect(broker), CREATE_ACLS, &body));
     let (_throttle, count) = (answer.i32(), answer.i32());
     assert_eq!((count, answer.i16()), (1, 0));
 }
@@ -229,7 +229,7 @@ pub fn withdraw(broker: &str, resource: Resource, prefix: &str) {
     body.extend([0xff; 4]); // null: any principal, any host
     body.push(1); // any operation
     body.push(DENY);
-    let mut answer = Answer(exchange(&mut connect(broker), DELETE_ACLS, &body), 0);
+    let mut answer = Answer::new(exchange(&mut connect(broker), DELETE_ACLS, &body));
     let (_throttle, count) = (answer.i32(), answer.i32());
     assert_eq!((count, answer.i16()), (1, 0));
 }
@@ -239,7 +239,7 @@ pub fn coordinator(broker: &str, group: &str) -> (i32, String) {
     let mut name = Vec::new();
     put_string(&mut name, group.as_bytes());
     retry(|| {
-        let mut answer = Answer(exchange(&mut connect(broker), FIND_COORDINATOR, &name), 0);
+        let mut answer = Answer::new(exchange(&mut connect(broker), FIND_COORDINATOR, &name));
         let (code, node) = (answer.i16(), answer.i32());
         let (host, port) = (answer.text(), answer.i32());
         (code, (node, format!("{host}:{port}")))
@@ -261,7 +261,7 @@ pub fn to_coordinator(broker: &str, group: &str, api: (i16, i16), body: &[u8]) -
 
 /// The same for a request that begins with the group's name.
 fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
-    let group = Answer(body.to_vec(), 0).text();
+    let group = Answer::new(body).text();
     to_coordinator(broker, &group, api, body)
 }
 
@@ -296,25 +296,29 @@ fn put_string(to: &mut Vec<u8>, value: &[u8]) {
     to.extend(value);
 }
 
-/// An answer and how far it was read.
-struct Answer(Vec<u8>, usize);
+/// What a broker sent or stored, and how far it was read.
+pub struct Answer(Vec<u8>, usize);
 
 impl Answer {
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into(), 0)
+    }
+
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let bytes = self.0[self.1..self.1 + N].try_into().unwrap();
         self.1 += N;
         bytes
     }
 
-    fn i16(&mut self) -> i16 {
+    pub fn i16(&mut self) -> i16 {
         i16::from_be_bytes(self.take())
     }
 
-    fn i32(&mut self) -> i32 {
+    pub fn i32(&mut self) -> i32 {
         i32::from_be_bytes(self.take())
     }
 
-    fn i64(&mut self) -> i64 {
+    pub fn i64(&mut self) -> i64 {
         i64::from_be_bytes(self.take())
     }
 
@@ -325,7 +329,7 @@ impl Answer {
         bytes
     }
 
-    fn text(&mut self) -> String {
+    pub fn text(&mut self) -> String {
         String::from_utf8(self.bytes()).unwrap()
     }
 }
