@@ -3,11 +3,31 @@
 
 use std::{fmt::Debug, sync::Arc};
 
+use futures::Stream;
 use kube::{
-    Resource, ResourceExt,
+    Api, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::reflector::{ObjectRef, Store},
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
 };
+use serde::de::DeserializeOwned;
+
+/// A watch of all objects of a kind, and the store that it fills. Who manages which field is left out: nobody here
+/// reads it, and it takes more memory than the objects.
+pub fn watched<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: watcher::Config,
+) -> (impl Stream<Item = Result<DeserializeGuard<K>, watcher::Error>> + Send, Store<DeserializeGuard<K>>)
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let watch = watcher::watcher(api, config).modify(|object| object.managed_fields_mut().clear());
+    (watch.reflect(writer).applied_objects(), reader)
+}
 
 /// The objects of one kind that the API server has, as the watch last saw them.
 #[derive(Clone)]

@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    app_migration::{QuietWatch, Standstill},
     cache::Cache,
     fault::{Fault, Side},
     lanes::Lanes,
@@ -93,7 +94,9 @@ pub struct Context {
     recorder: Recorder,
     filled: watch::Sender<bool>,
     paces: Mutex<HashMap<String, Pace>>,
-    quiet: Mutex<HashMap<String, super::app_migration::QuietWatch>>,
+    quiet: Mutex<HashMap<String, QuietWatch>>,
+    /// How each migration has waited for its replicator, by its uid.
+    standstills: Mutex<HashMap<String, Arc<Mutex<Standstill>>>>,
     /// The target cluster's id, by replicator (namespace, name and generation).
     target_ids: Mutex<HashMap<(String, String), String>>,
     /// Records that each migration waits for, by its uid.
@@ -127,6 +130,7 @@ impl Context {
             filled: watch::Sender::new(false),
             paces: Mutex::default(),
             quiet: Mutex::default(),
+            standstills: Mutex::default(),
             target_ids: Mutex::default(),
             lag: Mutex::default(),
             landmarks: Mutex::default(),
@@ -178,9 +182,15 @@ impl Context {
     }
 
     /// Works on the quiet period of the migration `uid`.
-    pub fn quiet<T>(&self, uid: &str, work: impl FnOnce(&mut super::app_migration::QuietWatch) -> T) -> T {
+    pub fn quiet<T>(&self, uid: &str, work: impl FnOnce(&mut QuietWatch) -> T) -> T {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         work(quiet.entry(uid.to_owned()).or_default())
+    }
+
+    /// How the migration `uid` has waited for its replicator.
+    pub fn standstill(&self, uid: &str) -> Arc<Mutex<Standstill>> {
+        let mut standstills = self.standstills.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(standstills.entry(uid.to_owned()).or_default())
     }
 
     /// The operator is ending: no new step is begun.
@@ -201,6 +211,7 @@ impl Context {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
+        self.standstills.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
         let mut ids = self.target_ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.retain(|(namespace, name), _| self.replicators.get(namespace, name).is_some());
         // A broker may call its cluster something else each time that it is asked.
@@ -213,6 +224,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.standstills.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.waits_for(uid, 0);
     }
 

@@ -41,7 +41,8 @@ where
 {
     match &object.0 {
         Ok(readable) => look(Arc::new(readable.clone()), context).await,
-        Err(invalid) => tell::<K>(invalid, &context).await,
+        // Boxed: many wait for their place in the other arm, few come here.
+        Err(invalid) => Box::pin(tell::<K>(invalid, &context)).await,
     }
 }
 

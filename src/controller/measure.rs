@@ -40,7 +40,8 @@ where
         id = %format_args!("{:08x}", unique()),
     );
     let start = Instant::now();
-    let work = reconcile(object, context);
+    // Boxed, as each layer around it would take its size again: a thousand may wait for their places.
+    let work = Box::pin(reconcile(object, context));
     let told = async {
         let result = work.await;
         let outcome = match &result {

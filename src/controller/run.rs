@@ -24,7 +24,11 @@ use crate::{
     runtime::{Health, Heartbeat, Readiness, leader::Claim, metrics, pace},
 };
 
-use super::{Context, KubeError, Options, app_migration, cache::Cache, k2k_replicator, malformed, measure};
+use super::{
+    Context, KubeError, Options, app_migration,
+    cache::{self, Cache},
+    k2k_replicator, malformed, measure,
+};
 
 /// How often it is looked for CRDs that are not installed yet.
 const CRD_POLL: Duration = Duration::from_secs(2);
@@ -60,11 +64,12 @@ pub async fn run(
             let _ = stop.wait_for(|stop| *stop).await;
         }
     };
-    let watched = watcher::Config::default().timeout(WATCH);
-    let migration = Controller::new(migrations.clone(), watched.clone());
-    let replicator = Controller::new(replicators.clone(), watched.clone());
-    let (all, known) = (migration.store(), Cache::new(replicator.store()));
-    let cached = Cache::new(migration.store());
+    let config = watcher::Config::default().timeout(WATCH);
+    let (of_migrations, all) = cache::watched(migrations.clone(), config.clone());
+    let (of_replicators, known) = cache::watched(replicators.clone(), config.clone());
+    let migration = Controller::for_stream(of_migrations, all.clone());
+    let replicator = Controller::for_stream(of_replicators, known.clone());
+    let (cached, known) = (Cache::new(all.clone()), Cache::new(known));
     let leads = claim.clone();
     let context = Arc::new(Context::new(client, cached, known.clone(), options, claim, stop.clone()));
     let measured = Arc::downgrade(&context);
@@ -74,7 +79,7 @@ pub async fn run(
     });
     let migration = migration
         .trigger_backoff(watch_backoff())
-        .watches(replicators.clone(), watched, move |replicator| users(&all, &replicator))
+        .watches(replicators.clone(), config, move |replicator| users(&all, &replicator))
         .graceful_shutdown_on(stopped())
         .run(
             |o, c| {

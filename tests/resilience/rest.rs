@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::harness::{
-    Case, Member, Operator, Reason, Side,
+    Case, Member, Operator, Reason, Side, http,
     migration::ready_reason,
     operator, sockets,
     stack::{DEADLINE, eventually, kubectl, var},
@@ -115,6 +115,38 @@ fn a_new_operator_finds_nothing_to_write_and_closes_its_connections() {
     assert!(written.iter().all(|r| r.contains("/leases")), "{written:#?}");
     let later: Vec<&String> = all[asked.len()..].iter().filter(|r| !r.contains("/leases")).collect();
     assert!(later.len() <= 1, "asked at rest: {later:#?}");
+}
+
+/// While nothing moves that could end it a wait reads no logs, but every tenth time; that the source goes on is
+/// nothing of the kind.
+#[test]
+fn a_wait_reads_no_logs_while_nothing_moves() {
+    let case = Case::alone("standstill");
+    operator::restart();
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..2);
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|_| {});
+    app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
+    let count =
+        |series: &str| http::metrics().get(&format!("appmigration_{series}")).copied().unwrap_or_default();
+    let looks = || count("mapping_duration_seconds_count");
+    let reads = || count("kafka_calls_total{call=\"scan\",outcome=\"ok\"}");
+    let start = looks();
+    eventually(DEADLINE, "three looks", || looks() >= start + 3.0);
+    let (start, before) = (looks(), reads());
+    let mut produced = 0;
+    eventually(4 * DEADLINE, "twenty looks", || {
+        orders.fill(0, 1);
+        produced += 1;
+        looks() >= start + 20.0
+    });
+    let read = reads() - before;
+    assert!((1.0..=6.0).contains(&read), "{read} reads in twenty looks, beside {produced} new records");
+    // Whatever moves on the target is seen at the next look.
+    orders.copy(0, 2..10);
+    app.completes_exactly();
 }
 
 fn lines_of_audit() -> usize {

@@ -8,7 +8,7 @@ use crate::{api::v1alpha1::AppMigration, search::Landmarks};
 
 use super::{
     super::lanes::{Lane, Work},
-    facts::{Clusters, Progress},
+    facts::{Clusters, Progress, Standstill},
     seen::Seen,
 };
 
@@ -24,6 +24,8 @@ pub struct Live {
     pub progress: Arc<Progress>,
     /// What searches for other groups came across on the target.
     pub landmarks: Arc<Mutex<Landmarks>>,
+    /// How it has waited for the replicator, once it is mapped in earnest.
+    pub standstill: Option<Arc<Mutex<Standstill>>>,
 }
 
 impl Live {
@@ -35,6 +37,7 @@ impl Live {
             clusters: None,
             progress: Arc::default(),
             landmarks: Arc::default(),
+            standstill: None,
         }
     }
 }

@@ -38,6 +38,7 @@ use live::Live;
 use rungs::Rungs;
 use step::{Look, Next, Rest, Step};
 
+pub use facts::Standstill;
 pub use observe::{Foreseen, foresee};
 pub use quiet::QuietWatch;
 
@@ -54,7 +55,9 @@ const MAX_STEPS: usize = 64;
 
 /// One look at a migration.
 pub async fn reconcile(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Action, KubeError> {
-    crash::reconciling(object.as_ref(), in_turn(Arc::clone(&object), context)).await
+    let work = crash::reconciling(object.as_ref(), in_turn(Arc::clone(&object), context));
+    drop(object);
+    work.await
 }
 
 /// When it is due, and has its place.
@@ -70,13 +73,14 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
         return Ok(Action::requeue(rest));
     }
     let (lane, work) = live::lane(&object);
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    // It may wait for long, and be another one by then.
+    drop(object);
     let _place = tokio::select! {
         place = context.lanes.look(&lane, work) => place,
         () = context.stopped() => return Ok(Action::await_change()),
     };
-    // It may be another one by now.
-    let namespace = object.namespace().unwrap_or_default();
-    let Some(object) = context.migrations.get(&namespace, &object.name_any()) else {
+    let Some(object) = context.migrations.get(&namespace, &name) else {
         return Ok(Action::await_change());
     };
     // Boxed: many wait for their place, few walk.

@@ -16,7 +16,6 @@ pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
     /// Topics that its members were reading and that could not be seen.
     hidden: BTreeSet<String>,
-    mappings: u32,
 }
 
 impl QuietWatch {
@@ -29,13 +28,6 @@ impl QuietWatch {
     /// Topics that could not be seen when the group was active last.
     pub fn hidden(&self) -> BTreeSet<String> {
         self.hidden.clone()
-    }
-
-    /// Counts the mappings; true for one in ten. While it waits for the replicator the ends of the logs are
-    /// looked at; a replicator in disorder may have brought long ago what is waited for.
-    pub fn is_thorough(&mut self) -> bool {
-        self.mappings += 1;
-        self.mappings.is_multiple_of(10)
     }
 
     /// Another read of the group's offsets, at `now`.

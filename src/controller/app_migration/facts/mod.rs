@@ -8,6 +8,7 @@
 
 mod progress;
 mod questions;
+mod standstill;
 mod targets;
 
 use std::{
@@ -24,7 +25,7 @@ use crate::{
     kafka::{Cluster, Committed, HeaderNames, KafkaError, LogRecord},
     mapping::{
         Assessment, Bounds, Doubts, Facts, MappingPolicies, SourceFacts, SourceLog, SourceLogs, SourceOffset,
-        assess, digest::KeyDigest, doubts, origin::OriginFormat,
+        assess, digest::KeyDigest, doubts, origin::OriginFormat, plan::MadeFor,
     },
     search::{self, Landmarks},
 };
@@ -35,6 +36,8 @@ use super::{
     scope::{Chosen, Scope},
 };
 pub use progress::Progress;
+use standstill::Bearings;
+pub use standstill::Standstill;
 use targets::Targets;
 
 /// A scan that makes no progress for so long has failed.
@@ -71,12 +74,16 @@ pub struct Request<'a> {
     pub uncommitted: UncommittedPartitions,
     /// The source at the confirmation.
     pub snapshot: &'a Snapshot,
+    /// The clusters and topics as they were just described.
+    pub made_for: &'a MadeFor,
     /// How much is read.
     pub effort: Effort,
     /// Where it is told how far that has come.
     pub progress: Arc<Progress>,
     /// What earlier searches came across on the target.
     pub landmarks: Arc<Mutex<Landmarks>>,
+    /// How the migration has waited so far; none for one that does not.
+    pub standstill: Option<Arc<Mutex<Standstill>>>,
 }
 
 /// How much is read.
@@ -101,9 +108,48 @@ impl Request<'_> {
     }
 }
 
+/// Looks at both clusters and applies the rules, unless the last time they were left waiting and nothing has moved
+/// since.
+pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessment, Fault> {
+    let Some(standstill) = &request.standstill else {
+        return conclusion(clusters, request).await;
+    };
+    let waits = locked(standstill).waits();
+    let bearings = if waits { Some(bearings(clusters, request).await?) } else { None };
+    let still = bearings.as_ref().and_then(|bearings| locked(standstill).still(bearings));
+    if let Some(findings) = still.filter(|_| request.effort == Effort::Usual) {
+        return Ok(Assessment::Blocked(findings));
+    }
+    let assessment = conclusion(clusters, request).await?;
+    locked(standstill).came_to(bearings, &assessment);
+    Ok(assessment)
+}
+
+/// Where everything stands now.
+async fn bearings(clusters: &Clusters, request: &Request<'_>) -> Result<Bearings, Fault> {
+    let source = &clusters.source;
+    let offset = |(q, at): (TopicPartition, i64)| (q, SourceOffset(at));
+    let positions = positions(source, request).await?.into_iter().map(|(q, c)| (q, c.offset)).map(offset);
+    let positions = positions.filter(|(q, _)| request.scope.sources.contains_key(q)).collect();
+    let starts = log_starts(source, request).await?.into_iter().map(offset).collect();
+    let targets = Targets::new(&clusters.target, request).await?.facts();
+    Ok(Bearings::new(request, positions, starts, &targets))
+}
+
+/// The committed offsets of the replicator's own group.
+async fn positions(
+    source: &Cluster,
+    request: &Request<'_>,
+) -> Result<BTreeMap<TopicPartition, Committed>, Fault> {
+    match request.replicator_group {
+        Some(group) => source.committed(group).await.map_err(on_source),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 /// Looks at both clusters and applies the rules until they conclude. Where retention on the source takes what
 /// is being asked for, everything is looked at anew.
-pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessment, Fault> {
+async fn conclusion(clusters: &Clusters, request: &Request<'_>) -> Result<Assessment, Fault> {
     for _ in 0..MAX_TRIES {
         if let Some(concluded) = look(clusters, request).await? {
             return Ok(concluded);
@@ -117,10 +163,7 @@ pub async fn map(clusters: &Clusters, request: &Request<'_>) -> Result<Assessmen
 /// then where the logs of the target are to be read from, the bounds of what can lie before that, the source's
 /// log starts, each target's high watermark, end and log start, the logs up to those ends, and the source last.
 async fn look(clusters: &Clusters, request: &Request<'_>) -> Result<Option<Assessment>, Fault> {
-    let positions = match request.replicator_group {
-        Some(group) => clusters.source.committed(group).await.map_err(on_source)?,
-        None => BTreeMap::new(),
-    };
+    let positions = positions(&clusters.source, request).await?;
     let mut targets = Targets::new(&clusters.target, request).await?;
     let bounds = ends(&clusters.source, request).await?;
     if request.may_search() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
     time::Instant,
 };
 
@@ -25,7 +26,6 @@ use super::super::{
         Context,
         fault::{Fault, Side},
     },
-    QuietWatch,
     facts::{self, Effort, Request},
     journal::Snapshot,
     live::{self, Live},
@@ -41,8 +41,9 @@ pub async fn mapping(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let (lane, work) = live::lane(&live.object);
     let _place = context.lanes.mapping(&lane, work).await;
     let policies = (&live.object.spec.policies).into();
-    let thorough = context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::is_thorough);
-    let effort = if thorough { Effort::Whole } else { Effort::Usual };
+    let standstill = context.standstill(&live.object.uid().unwrap_or_default());
+    let effort = standstill.lock().unwrap_or_else(PoisonError::into_inner).effort();
+    live.standstill = Some(standstill);
     live.seen.mapping = Some(compute(live, &snapshot, policies, effort).await?);
     Ok(())
 }
@@ -109,9 +110,11 @@ pub async fn compute(
         policies,
         uncommitted: live.object.spec.policies.uncommitted_partitions,
         snapshot,
+        made_for: &made_for,
         effort,
         progress: live.progress.clone(),
         landmarks: live.landmarks.clone(),
+        standstill: live.standstill.clone(),
     };
     let start = Instant::now();
     let assessment =
