@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use appmigration::api::v1alpha1::{ConditionType, K2KReplicator};
+use kube::api::PostParams;
+use serde_json::{Value, json};
 
 use crate::harness::{
     Case, Member, Operator, Reason, Side, http,
-    migration::ready_reason,
-    operator, sockets,
-    stack::{DEADLINE, eventually, kubectl, var},
+    migration::{condition, ready_reason},
+    operator, sockets, specs,
+    stack::{DEADLINE, block_on, eventually, kubectl, var},
 };
 
 /// Longer than a stalled object (10 s here) and a replicator (5 s) are left alone.
@@ -44,6 +46,17 @@ fn at_rest_nothing_is_written() {
     gap.stalls(Reason::GapOnTarget, &[&holed.at(0)]);
     open.waits(Reason::AwaitingStopConfirmation, &[]);
     held.waits(Reason::TargetGroupActive, &[&groups[4]]);
+    // Servers that nobody listens on, several of them: whichever was tried last, the words stay.
+    let mut dead = specs::replicator(&orders.name);
+    dead.target.as_mut().unwrap().bootstrap_servers = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3".into();
+    block_on(case.api().create(&PostParams::default(), &K2KReplicator::new("dead", dead))).unwrap();
+    let unreachable = case.migrate_as("app-5", |spec| {
+        spec.replicator_ref = serde_json::from_value(json!({ "name": "dead" })).unwrap();
+    });
+    unreachable.wait("the word of its replicator", DEADLINE, |o| {
+        let ready = condition(o, ConditionType::Ready);
+        ready.is_some_and(|ready| ready.message.contains("TargetUnavailable"))
+    });
 
     // Settled since the last step; what follows must not be there.
     sleep(Duration::from_secs(2));
