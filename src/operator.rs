@@ -16,7 +16,6 @@ use crate::{
     runtime::{
         Health, Readiness, http, kubernetes,
         leader::{Claim, Election, Standing},
-        memory,
     },
 };
 
@@ -46,7 +45,6 @@ pub struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    memory::share_arenas();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(arguments));
     // Calls to Kafka that nobody waits for any more are left to their threads.

@@ -5,7 +5,6 @@
 //! - [`identity`]: who a process is among others.
 //! - [`kubernetes`]: the client of the API server.
 //! - [`leader`]: which of several processes works.
-//! - [`memory`]: what the allocator keeps.
 //! - [`metrics`]: what is measured.
 //! - [`pace`]: when something is tried again.
 
@@ -14,7 +13,6 @@ pub mod http;
 pub mod identity;
 pub mod kubernetes;
 pub mod leader;
-pub mod memory;
 pub mod metrics;
 pub mod pace;
 

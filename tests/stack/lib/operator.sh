@@ -32,7 +32,8 @@ start_operator() {
   for _ in {1..100}; do listening "$port" || break; sleep 0.05; done
   echo "$port" >"$STACK_DIR/$name.port"
   # As in a Pod: a new process of the same name is the old one's next container, and has its Lease.
-  # The operator's own environment comes from the caller, fault injection included.
+  # The operator's own environment comes from the caller, fault injection included; this one from the image.
+  export MALLOC_ARENA_MAX=2
   KUBECONFIG=${THROUGH_KUBECONFIG:-$OPERATOR_KUBECONFIG} POD_NAMESPACE=$OPERATOR_NAMESPACE POD_NAME=$name POD_UID=$name \
     spawn "$name" "$APPMIGRATION_BIN" operator --listen "127.0.0.1:$port" "$@"
   [[ -z $wait ]] || wait_ready 60 "$name" operator_answers "$port"
