@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     thread::sleep,
     time::{Duration, Instant},
@@ -25,6 +25,9 @@ const ALLOW: u8 = 3;
 
 /// The coordinator is loading, not there yet, or elsewhere.
 const NOT_YET: [i16; 3] = [14, 15, 16];
+
+/// A broker that is not frozen answers within this time.
+const SOON: Duration = Duration::from_secs(3);
 
 /// What a group has on a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +242,12 @@ pub fn coordinator(broker: &str, group: &str) -> (i32, String) {
     let mut name = Vec::new();
     put_string(&mut name, group.as_bytes());
     retry(|| {
-        let mut answer = Answer::new(exchange(&mut connect(broker), FIND_COORDINATOR, &name));
+        // One that is frozen takes connections and never answers.
+        let ask = |server: &str| try_exchange(&mut try_connect(server, SOON)?, FIND_COORDINATOR, &name);
+        let Some(answer) = broker.split(',').find_map(|server| ask(server).ok()) else {
+            return (NOT_YET[0], Default::default());
+        };
+        let mut answer = Answer::new(answer);
         let (code, node) = (answer.i16(), answer.i32());
         let (host, port) = (answer.text(), answer.i32());
         (code, (node, format!("{host}:{port}")))
@@ -248,10 +256,15 @@ pub fn coordinator(broker: &str, group: &str) -> (i32, String) {
 
 /// To the first of these servers that is there.
 fn connect(servers: &str) -> TcpStream {
+    try_connect(servers, Duration::from_secs(20)).expect(servers)
+}
+
+/// The same; an answer must come within `patience`.
+fn try_connect(servers: &str, patience: Duration) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> = servers.split(',').map(|server| server.parse().unwrap()).collect();
-    let stream = TcpStream::connect(addresses.as_slice()).expect(servers);
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
+    let stream = TcpStream::connect(addresses.as_slice())?;
+    stream.set_read_timeout(Some(patience))?;
+    Ok(stream)
 }
 
 /// One request to the coordinator of `group`.
@@ -265,7 +278,11 @@ fn call(broker: &str, api: (i16, i16), body: &[u8]) -> Vec<u8> {
     to_coordinator(broker, &group, api, body)
 }
 
-fn exchange(stream: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> Vec<u8> {
+fn exchange(stream: &mut TcpStream, api: (i16, i16), body: &[u8]) -> Vec<u8> {
+    try_exchange(stream, api, body).unwrap()
+}
+
+fn try_exchange(stream: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     request.extend(key.to_be_bytes());
     request.extend(version.to_be_bytes());
@@ -275,12 +292,12 @@ fn exchange(stream: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> 
     let mut framed = Vec::new();
     put_i32(&mut framed, i32::try_from(request.len()).unwrap());
     framed.extend(request);
-    stream.write_all(&framed).unwrap();
+    stream.write_all(&framed)?;
     let mut size = [0; 4];
-    stream.read_exact(&mut size).unwrap();
+    stream.read_exact(&mut size)?;
     let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
-    stream.read_exact(&mut answer).unwrap();
-    answer.split_off(4)
+    stream.read_exact(&mut answer)?;
+    Ok(answer.split_off(4))
 }
 
 fn put_i32(to: &mut Vec<u8>, value: i32) {

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use appmigration::api::v1alpha1::{ConditionType, K2KReplicator};
-use kube::api::PostParams;
+use appmigration::api::v1alpha1::{AppMigration, ConditionType, K2KReplicator};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -160,6 +160,49 @@ fn a_wait_reads_no_logs_while_nothing_moves() {
     // Whatever moves on the target is seen at the next look.
     orders.copy(0, 2..10);
     app.completes_exactly();
+}
+
+/// As a tool does that replaces whole objects: what was said is said again at once, though nothing else has changed
+/// and no look is due for an hour.
+#[test]
+fn a_status_that_is_wiped_comes_back_at_once() {
+    let case = Case::alone("wiped");
+    operator::stay_away();
+    let slow = ["STALLED_RECHECK", "REPLICATOR_RECHECK", "PREVIEW_RECHECK", "SOURCE_WATCH"];
+    let slow = slow.map(|name| (format!("APPMIGRATION_{name}"), "1h"));
+    let slow: Vec<(&str, &str)> = slow.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let _operator = Operator::start("wiped", &slow);
+    let orders = case.topic("orders", 1);
+    let holed = case.topic("holed", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    holed.fill(0, 10).copy(0, (0..4).chain(6..10));
+    case.replicator(|_| {});
+    let groups = ["done", "gap", "open"].map(|name| format!("{}-{name}", case.group));
+    for (group, topic) in groups.iter().zip([&orders, &holed, &orders]) {
+        case.commit(Side::Source, group, [((topic.name.clone(), 0), 4.into())].into());
+    }
+    let [done, gap, open] = [0, 1, 2].map(|n| {
+        case.migrate_as(&format!("app-{n}"), |spec| {
+            spec.consumer_group.clone_from(&groups[n]);
+            spec.stop_confirmed = n != 2;
+        })
+    });
+    let all_say = || {
+        done.completes_exactly();
+        gap.stalls(Reason::GapOnTarget, &[&holed.at(0)]);
+        open.waits(Reason::AwaitingStopConfirmation, &[]);
+        case.replicator_says(Reason::Ready);
+    };
+    all_say();
+    let plan = done.get().status.unwrap().plan;
+    let nothing = Patch::Merge(json!({ "status": null }));
+    for app in [&done, &gap, &open] {
+        block_on(case.api::<AppMigration>().patch_status(&app.name, &PatchParams::default(), &nothing))
+            .unwrap();
+    }
+    block_on(case.api::<K2KReplicator>().patch_status("k2k", &PatchParams::default(), &nothing)).unwrap();
+    all_say();
+    assert_eq!(done.get().status.unwrap().plan, plan);
 }
 
 fn lines_of_audit() -> usize {

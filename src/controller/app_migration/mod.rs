@@ -140,7 +140,8 @@ async fn afterwards(live: &mut Live, context: &Context, elapsed: Duration) -> Re
     Ok(Action::requeue(context.pace(&uid, |pace| pace.after(delay, Instant::now()))))
 }
 
-/// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator.
+/// What a stalled or waiting object waits for in Kubernetes: itself, and its replicator. A status that is gone is
+/// told anew.
 fn fingerprint(object: &AppMigration, context: &Context) -> String {
     let annotation = |name| object.annotations().get(name).cloned().unwrap_or_default();
     let namespace = object.namespace().unwrap_or_default();
@@ -153,8 +154,9 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
             r.status.as_ref().and_then(|s| s.summary),
         )
     });
+    let told = object.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
     format!(
-        "{:?} {} {} {replicator:?}",
+        "{:?} {told} {} {} {replicator:?}",
         object.metadata.generation,
         annotation(RETRY_ANNOTATION),
         annotation(ALLOW_REWIND_ANNOTATION)

@@ -43,7 +43,9 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
         context.forget(&uid);
         return Ok(Action::await_change());
     }
-    let fingerprint = object.metadata.generation.unwrap_or_default().to_string();
+    // A status that is gone is told anew.
+    let told = object.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    let fingerprint = format!("{:?} {told}", object.metadata.generation);
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
