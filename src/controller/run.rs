@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use backon::ExponentialBuilder;
-use futures::StreamExt;
+use futures::{StreamExt, channel::mpsc};
 use kube::{
     Api, Client, Resource,
     api::ListParams,
@@ -65,11 +65,17 @@ pub async fn run(
         }
     };
     let config = watcher::Config::default().timeout(WATCH);
-    let (of_migrations, all) = cache::watched(migrations.clone(), config.clone());
-    let (of_replicators, known) = cache::watched(replicators.clone(), config.clone());
+    let (of_migrations, all) = cache::watched(migrations.clone(), config.clone(), |_| {});
+    let (store, (told, affected)) = (all.clone(), mpsc::unbounded());
+    let (of_replicators, known) = cache::watched(replicators.clone(), config, move |replicator| {
+        for migration in users(&store, replicator) {
+            // Nobody listens any more at the end.
+            let _ = told.unbounded_send(migration);
+        }
+    });
     let migration = Controller::for_stream(of_migrations, all.clone());
     let replicator = Controller::for_stream(of_replicators, known.clone());
-    let (cached, known) = (Cache::new(all.clone()), Cache::new(known));
+    let (cached, known) = (Cache::new(all), Cache::new(known));
     let leads = claim.clone();
     let context = Arc::new(Context::new(client, cached, known.clone(), options, claim, stop.clone()));
     let measured = Arc::downgrade(&context);
@@ -79,7 +85,7 @@ pub async fn run(
     });
     let migration = migration
         .trigger_backoff(watch_backoff())
-        .watches(replicators.clone(), config, move |replicator| users(&all, &replicator))
+        .reconcile_on(affected)
         .graceful_shutdown_on(stopped())
         .run(
             |o, c| {
