@@ -35,8 +35,9 @@ pub fn check(namespace: &str) -> Vec<String> {
             let first = problems.take(3);
             wrong.extend(first.map(|(p, version)| format!("{kind} {name}: {p}, in {:#}", version["status"])));
             wrong.extend(transitions(&versions).into_iter().map(|p| format!("{kind} {name}: {p}")));
-            if versions.len() > MOST_VERSIONS {
-                wrong.push(format!("{kind} {name} had {} versions", versions.len()));
+            let edits = versions.windows(2).filter(|pair| was_edited(&pair[0], &pair[1])).count();
+            if versions.len() > MOST_VERSIONS + 3 * edits {
+                wrong.push(format!("{kind} {name} had {} versions for {edits} edits", versions.len()));
             }
         }
     }
@@ -228,6 +229,13 @@ fn summary(object: &Value, ready: &Value) -> Vec<String> {
         wrong.push(format!("completed with {progress}"));
     }
     wrong
+}
+
+/// Somebody else changed it, in whatever they may.
+fn was_edited(before: &Value, after: &Value) -> bool {
+    ["generation", "labels", "annotations"]
+        .iter()
+        .any(|field| before["metadata"][field] != after["metadata"][field])
 }
 
 /// From version to version: a transition has a new time, everything else keeps the old one.
