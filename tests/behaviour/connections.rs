@@ -103,7 +103,7 @@ fn a_user_without_rights_and_then_with_the_smallest() {
     });
     let app = case.migrate(|_| {});
     app.waits(Reason::AuthorizationFailed, &[&case.group]);
-    // What documentation/ promises to be enough on the source: nothing that writes.
+    // What docs/permissions.md promises to be enough on the source: nothing that writes.
     let source = Side::Source.bootstrap();
     wire::allow(&source, "nobody", Resource::Group, &case.namespace, Operation::Describe);
     wire::allow(&source, "nobody", Resource::Topic, &case.namespace, Operation::Read);

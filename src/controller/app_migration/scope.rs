@@ -119,8 +119,9 @@ impl Chooser<'_> {
             if self.inputs.spec.policies.unreplicated_topics == UnreplicatedTopics::Ignore {
                 return self.leave_out(topic, None, "policies.unreplicatedTopics: Ignore");
             }
-            let text = "no route of the replicator covers this topic: add it to spec.replication, exclude it by \
-                        spec.topics.exclude, or set policies.unreplicatedTopics: Ignore";
+            let text = "no route of the replicator covers this topic: add it to spec.replication, set \
+                        policies.unreplicatedTopics: Ignore, or, before the confirmation, exclude it by \
+                        spec.topics.exclude";
             return self.find(Reason::TopicNotReplicated, topic, first, text.to_owned());
         };
         let partitions = self.inputs.source_topics.get(topic).copied().unwrap_or_default();
