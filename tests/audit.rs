@@ -1,4 +1,4 @@
-//! The audit of a whole run: what the API server saw the operator do is what deploy/rbac.yaml grants, nothing
+//! The audit of a whole run: what the API server saw the operator do is what deploy/base/rbac.yaml grants, nothing
 //! more and nothing less. Only meaningful after all other tests on the same stack, so tests/all runs it last
 //! (`cargo test --test audit`), and a plain `cargo test` leaves it out.
 

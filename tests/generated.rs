@@ -1,4 +1,5 @@
-//! What is generated from the source is as it would be generated now: `crds/`, and the tables of `README.md`.
+//! What is generated from the source is as it would be generated now: `crds/`, and the tables of `README.md` and of
+//! the chart's.
 //! `make generate` (`UPDATE_GENERATED=1`) writes them.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -57,21 +58,60 @@ fn crds_are_what_the_binary_prints() {
 
 #[test]
 fn the_readme_s_tables_are_what_the_types_say() {
-    let file = root().join("README.md");
-    let mut text = fs::read_to_string(&file).unwrap();
-    for (name, table) in [
+    let tables = [
         ("AppMigration fields", fields::<AppMigrationSpec>()),
         ("K2KReplicator fields", fields::<K2KReplicatorSpec>()),
         ("conditions", conditions()),
         ("metrics", metrics()),
-    ] {
+    ];
+    assert_tables(&root().join("README.md"), &tables);
+}
+
+#[test]
+fn the_chart_s_table_is_what_its_values_say() {
+    let chart = root().join("charts/appmigration");
+    let values = fs::read_to_string(chart.join("values.yaml")).unwrap();
+    assert_tables(&chart.join("README.md"), &[("values", chart_values(&values))]);
+}
+
+/// The file holds these tables between their marks.
+fn assert_tables(file: &Path, tables: &[(&str, String)]) {
+    let mut text = fs::read_to_string(file).unwrap();
+    for (name, table) in tables {
         let (begin, end) =
             (format!("<!-- {name}: begin, by make generate -->\n"), format!("<!-- {name}: end -->"));
-        let from = text.find(&begin).unwrap_or_else(|| panic!("README.md has no line {begin}")) + begin.len();
-        let to = text[from..].find(&end).unwrap_or_else(|| panic!("README.md has no line {end}")) + from;
-        text.replace_range(from..to, &table);
+        let missing = |mark: &str| panic!("{} has no line {mark}", file.display());
+        let from = text.find(&begin).unwrap_or_else(|| missing(&begin)) + begin.len();
+        let to = text[from..].find(&end).unwrap_or_else(|| missing(&end)) + from;
+        text.replace_range(from..to, table);
     }
-    assert_same(&file, &text);
+    assert_same(file, &text);
+}
+
+/// A table of the values that have a comment above them.
+fn chart_values(text: &str) -> String {
+    let values: Value = serde_saphyr::from_str(text).unwrap();
+    let mut table = "| value | meaning | default |\n|---|---|---|\n".to_owned();
+    let (mut path, mut comment): (Vec<(usize, &str)>, Vec<&str>) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let (words, indent) = (line.trim_start(), line.len() - line.trim_start().len());
+        if let Some(words) = words.strip_prefix("# ") {
+            comment.push(words);
+            continue;
+        }
+        if let Some((key, _)) = words.split_once(':').filter(|_| !words.starts_with('-')) {
+            path.retain(|(above, _)| *above < indent);
+            path.push((indent, key));
+            if !comment.is_empty() {
+                let keys: Vec<&str> = path.iter().map(|(_, key)| *key).collect();
+                let default = values.pointer(&format!("/{}", keys.join("/"))).unwrap();
+                let meaning = comment.join(" ").replace('|', "\\|");
+                let _ = writeln!(table, "| `{}` | {meaning} | `{default}` |", keys.join("."));
+            }
+        }
+        comment.clear();
+    }
+    table
 }
 
 /// A table of every field of a spec.

@@ -92,6 +92,8 @@ impl Narrow {
         let log = File::create(format!("{}/log/{}.log", var("STACK_DIR"), case.namespace)).unwrap();
         let mut command = Command::new(binary());
         command.args(["operator", "--listen", "127.0.0.1:0", "--namespace", &case.namespace]);
+        // The Lease that the Role names, as in deploy/namespaced.
+        command.args(["--lease-name", "appmigration-operator"]);
         command.env("KUBECONFIG", &self.kubeconfig).env("POD_NAMESPACE", &case.namespace);
         command.envs(operator::TIMINGS).stdin(Stdio::null()).stderr(log);
         Process::spawn(&mut command)

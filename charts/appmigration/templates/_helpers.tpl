@@ -1,6 +1,10 @@
 {{/* The name of everything that the chart makes. */}}
 {{- define "appmigration.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
 {{- printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "appmigration.selectorLabels" -}}
@@ -14,6 +18,9 @@ app.kubernetes.io/part-of: appmigration
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "appmigration.serviceAccountName" -}}
@@ -31,5 +38,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* As the operator itself names it: one for each set of objects. */}}
+{{- define "appmigration.leaseName" -}}
+{{- if .Values.watchNamespace -}}
+{{- printf "appmigration-operator.%s" .Values.watchNamespace -}}
+{{- else -}}
+appmigration-operator
 {{- end -}}
 {{- end -}}
