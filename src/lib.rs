@@ -8,6 +8,7 @@
 //! - [`kafka`]: the only place that calls rdkafka.
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
+//! - [`pipeline`]: pure; what stands in a K2K pipeline file, as a replicator's spec.
 //! - [`plan`]: plans for people, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
@@ -23,6 +24,7 @@ pub mod kafka;
 pub mod manifest;
 pub mod mapping;
 pub mod operator;
+pub mod pipeline;
 pub mod plan;
 pub mod printable;
 pub mod replicator;

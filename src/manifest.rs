@@ -12,6 +12,8 @@ use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::{api::v1alpha1::K2KReplicator, pipeline};
+
 pub use schema::problems;
 
 /// Secrets that stand in a manifest beside the resources: name, then key, then bytes.
@@ -119,6 +121,19 @@ impl Manifest {
             return Err(self.invalid(document, problems.join("; ")));
         }
         serde_json::from_value(document.clone()).map_err(|error| self.invalid(document, error.to_string()))
+    }
+
+    /// The replicator of that name, filled from its pipeline file where it names one: the ConfigMap must stand beside
+    /// it.
+    pub fn replicator(&self, name: Option<&str>) -> Result<K2KReplicator, ManifestError> {
+        let replicator: K2KReplicator = self.object(name)?;
+        let Some(from) = &replicator.spec.pipeline_from else { return Ok(replicator) };
+        let document = self.choose("v1", "ConfigMap", Some(&from.config_map_ref.name))?;
+        let key = &from.config_map_ref.key;
+        let file = document.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
+        let file = file.ok_or_else(|| self.invalid(document, format!("there is no key {key} in data")))?;
+        let filled = pipeline::fill(&replicator, from, file);
+        filled.map(|filled| filled.replicator).map_err(|error| self.invalid(document, format!("{key}: {error}")))
     }
 
     /// The Secrets that stand in the file too.

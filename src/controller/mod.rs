@@ -11,6 +11,7 @@ mod k2k_replicator;
 mod lanes;
 mod malformed;
 mod measure;
+mod pipeline;
 mod replicator;
 mod run;
 mod secrets;

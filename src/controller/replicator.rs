@@ -22,23 +22,20 @@ pub struct Replicator {
     pub target: ClusterSpec,
     /// Which topics go where.
     pub routes: Routes,
+    /// The patterns of the routes, as they are written.
+    pub patterns: Vec<String>,
     /// Which headers are written, and how.
     pub format: OriginFormat,
     /// What the replicator does with each record.
     pub features: Features,
+    /// Which pipeline file its spec is filled from, if it is.
+    pub pipeline: Option<String>,
 }
 
 impl Replicator {
-    /// Validates `object`. The error names the field and what is wrong with it.
+    /// Validates `object`, which is filled if it is to be. The error names the field and what is wrong with it.
     pub fn new(object: &K2KReplicator) -> Result<Self, String> {
         let spec = &object.spec;
-        if spec.pipeline_from.is_some() {
-            return Err(
-                "spec.pipelineFrom is not supported by this version; set spec.source, spec.target and \
-                        spec.replication"
-                    .to_owned(),
-            );
-        }
         let missing = |field| format!("{field} is required where spec.pipelineFrom is not set");
         let source = spec.source.clone().ok_or_else(|| missing("spec.source"))?;
         let target = spec.target.clone().ok_or_else(|| missing("spec.target"))?;
@@ -65,8 +62,10 @@ impl Replicator {
             source,
             target,
             routes,
+            patterns: replication.iter().flat_map(|entry| &entry.topics).cloned().collect(),
             format: OriginFormat::new(&spec.features, &spec.tracing),
             features: spec.features.clone(),
+            pipeline: None,
         })
     }
 }

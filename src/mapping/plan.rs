@@ -56,6 +56,9 @@ pub struct MadeFor {
     /// Its `metadata.generation`.
     #[serde(default)]
     pub replicator_generation: i64,
+    /// The digest of its pipeline file, where it is filled from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
 }
 
 /// What tells a topic from another one of the same name.
@@ -238,11 +241,7 @@ impl Plan {
             // Writing to a String cannot fail.
             let _ = writeln!(lines, "{}\t{}\t{}\t{metadata}", t.topic, t.partition, t.position);
         }
-        let digest = Sha256::digest(lines.as_bytes());
-        digest.iter().fold("sha256:".to_owned(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        sha256(&lines)
     }
 
     /// `offsets.csv`: `topic,partition,offset` of what the group has on the target in the end, in the form
@@ -268,4 +267,13 @@ mod base64_bytes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         BASE64.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// `sha256:` and the hex digest of a text.
+pub fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold("sha256:".to_owned(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

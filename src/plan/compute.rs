@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Output;
 use crate::{
-    api::v1alpha1::{AppMigration, K2KReplicator},
+    api::v1alpha1::AppMigration,
     controller::{Foreseen, foresee},
     manifest::Manifest,
     printable::printable,
@@ -37,7 +37,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let manifest = Manifest::read(&arguments.file)?;
     let migration: AppMigration = manifest.object(arguments.name.as_deref())?;
-    let replicator: K2KReplicator = manifest.object(Some(&migration.spec.replicator_ref.name))?;
+    let replicator = manifest.replicator(Some(&migration.spec.replicator_ref.name))?;
     let secrets = LocalSecrets::new(manifest.secrets()?, arguments.secrets_dir.clone());
     let Foreseen { preview, plan, group } = foresee(migration, &replicator, &secrets).await?;
     let blocked = !preview.blocks.is_empty();

@@ -59,17 +59,11 @@ impl Settings {
     /// Reads the manifest and the Secrets that it names.
     pub async fn read(arguments: &Arguments) -> Result<Self, ReplicateError> {
         let manifest = Manifest::read(std::slice::from_ref(&arguments.file))?;
-        let replicator: K2KReplicator = manifest.object(arguments.name.as_deref())?;
+        let replicator = manifest.replicator(arguments.name.as_deref())?;
         let secrets = LocalSecrets::new(manifest.secrets()?, arguments.secrets_dir.clone());
         let named = |field: &'static str, problem: &'static str| ReplicateError::Spec { field, problem };
         let name = replicator.metadata.name.unwrap_or_default();
         let spec = replicator.spec;
-        if spec.pipeline_from.is_some() {
-            return Err(named(
-                "spec.pipelineFrom",
-                "this command does not read pipeline files; set spec.replication",
-            ));
-        }
         let routes =
             spec.replication.ok_or(named("spec.replication", "is missing: what shall be copied?"))?;
         let source = spec.source.ok_or(named("spec.source", "is missing"))?;

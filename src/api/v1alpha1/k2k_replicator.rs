@@ -70,7 +70,8 @@ pub struct K2KReplicatorSpec {
     #[schemars(length(min = 1, max = 64))]
     pub replication: Option<Vec<Replication>>,
 
-    /// Fills this spec from a K2K pipeline file that a ConfigMap holds, in place of `replication`.
+    /// Fills this spec from a K2K pipeline file that a ConfigMap holds, in place of `replication`. What is stated
+    /// beside it (`source`, `target`, `pipelineName`) goes before the file; a feature is on where either says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_from: Option<PipelineFrom>,
 
@@ -282,6 +283,18 @@ pub enum Encoding {
 pub struct PipelineFrom {
     /// The ConfigMap, in the same namespace, and its key.
     pub config_map_ref: ConfigMapKeyRef,
+
+    /// The Secret, in the same namespace, whose keys the file's variables name: `${env:NAME}` is its key `NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+}
+
+/// A Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// One key of a ConfigMap in the same namespace.
@@ -313,6 +326,11 @@ pub struct K2KReplicatorStatus {
     /// What the routes resolve to now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<K2KReplicatorSummary>,
+
+    /// Keys of the pipeline file that are not used: they have no bearing on a migration, or none that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 512)))]
+    pub unused_keys: Vec<String>,
 
     /// `Ready`, and `Reconciling` or `Stalled` while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

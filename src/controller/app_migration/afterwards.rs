@@ -17,7 +17,7 @@ use super::{
     super::{
         Context, KubeError, conditions,
         fault::{Fault, Side},
-        replicator::Replicator,
+        pipeline::{self, Loaded},
     },
     live::Live,
     observe, report,
@@ -72,8 +72,8 @@ async fn committed(
 ) -> Result<Option<BTreeMap<TopicPartition, Committed>>, Fault> {
     let namespace = object.namespace().unwrap_or_default();
     let name = &object.spec.replicator_ref.name;
-    let found = context.replicators.get(&namespace, name).and_then(|found| Replicator::new(&found).ok());
-    let Some(replicator) = found else { return Ok(None) };
+    let Some(found) = context.replicators.get(&namespace, name) else { return Ok(None) };
+    let Ok(Loaded { replicator, .. }) = pipeline::load(&found, &context.client).await else { return Ok(None) };
     let source = context.connect(&namespace, Side::Source, &replicator.source.cluster).await?;
     let committed = source.committed(&object.spec.consumer_group).await;
     committed.map(Some).map_err(|error| Fault::kafka(Side::Source, &error))

@@ -10,6 +10,7 @@ use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
     crash,
     mapping::Routes,
+    printable::printable,
     runtime::pace,
 };
 
@@ -19,10 +20,13 @@ use super::{
     fault::{Fault, Side},
     lanes::Work,
     measure,
+    pipeline::{self, Loaded},
     replicator::Replicator,
     within_deadline,
 };
 
+/// So many unused keys of a pipeline file are listed.
+const MOST_KEYS: usize = 128;
 /// A replicator that stays ready is checked ever more seldom, up to so many times the first delay.
 const LONGEST_RECHECK: u32 = 5;
 
@@ -30,6 +34,7 @@ const LONGEST_RECHECK: u32 = 5;
 struct Seen {
     summary: K2KReplicatorSummary,
     missing: Vec<String>,
+    unused: Vec<String>,
 }
 
 /// One look at a replicator.
@@ -68,7 +73,8 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
         }
         match &seen {
             Ok(_) => pace.grow(pace::spread(first), first * LONGEST_RECHECK, now),
-            Err(fault) if fault.reason.is_stalled() => pace.after(pace::spread(options.stalled_recheck), now),
+            // A pipeline file that is put in place, or mended, changes nothing in the object.
+            Err(fault) if fault.reason.is_stalled() && object.spec.pipeline_from.is_none() => pace.after(pace::spread(options.stalled_recheck), now),
             Err(_) => pace.back_off(options.backoff_max, pace::jitter(), now),
         }
     });
@@ -76,7 +82,7 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
-    let replicator = Replicator::new(object).map_err(|why| Fault::new(Reason::InvalidSpec, why))?;
+    let Loaded { replicator, unused } = pipeline::load(object, &context.client).await?;
     let namespace = object.namespace().unwrap_or_default();
     // The target first, as others want to know which it is; the source has the first word all the same.
     let target = context.target(&namespace, &replicator.name, &replicator.target).await;
@@ -85,7 +91,7 @@ async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Faul
     let on_source = |error| Fault::kafka(Side::Source, &error);
     let on_target = |error| Fault::kafka(Side::Target, &error);
     // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
-    let named = literal_topics(object);
+    let named = literal_topics(&replicator);
     source.describe_topics(&named).await.map_err(on_source)?;
     if let Some(group) = &replicator.source.consumer_group {
         source.group(group).await.map_err(on_source)?;
@@ -108,14 +114,13 @@ async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Faul
         partitions: routed.keys().filter_map(|t| topics.get(t)).sum(),
         missing_on_target: count(missing.len()),
     };
-    Ok(Seen { summary, missing })
+    Ok(Seen { summary, missing, unused })
 }
 
 /// Topics that the routes name outright, without any pattern.
-fn literal_topics(object: &K2KReplicator) -> Vec<String> {
-    let patterns = object.spec.replication.iter().flatten().flat_map(|entry| &entry.topics);
+fn literal_topics(replicator: &Replicator) -> Vec<String> {
     let literal = |p: &&String| p.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    patterns.filter(literal).cloned().collect()
+    replicator.patterns.iter().filter(literal).cloned().collect()
 }
 
 fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
@@ -125,8 +130,12 @@ fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
 fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
-        Ok(Seen { summary, missing }) => {
-            let text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
+        Ok(Seen { summary, missing, unused }) => {
+            let mut text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
+            if !unused.is_empty() {
+                let more = format!("; {} keys of the pipeline file are not used (status.unusedKeys)", unused.len());
+                text.push_str(&more);
+            }
             let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
             let more = if missing.len() > names.len() { ", …" } else { "" };
             let text = match names.len() {
@@ -155,6 +164,7 @@ async fn report(
     status.observed_generation = generation;
     if let Ok(seen) = seen {
         status.summary = Some(seen.summary);
+        status.unused_keys = seen.unused.iter().take(MOST_KEYS).map(|key| short(key)).collect();
     }
     state(&mut status, &ready, generation);
     if object.status.as_ref() == Some(&status) {
@@ -174,6 +184,11 @@ async fn report(
     }
     let summary = object.status.as_ref().and_then(|s| s.summary);
     Ok(new_reason || summary != before.summary)
+}
+
+/// As the CRD bounds it.
+fn short(key: &str) -> String {
+    printable(key).chars().take(512).collect()
 }
 
 fn state(status: &mut K2KReplicatorStatus, ready: &Statement, generation: Option<i64>) {

@@ -128,6 +128,7 @@ fn is_for(plan: &Plan, object: &AppMigration, seen: &Seen) -> bool {
     Some(plan.generation) == object.metadata.generation
         && made_for.replicator_uid == replicator.uid
         && made_for.replicator_generation == replicator.generation
+        && made_for.pipeline == replicator.pipeline
 }
 
 fn mapped(plan: &Plan, rungs: Rungs) -> Rungs {

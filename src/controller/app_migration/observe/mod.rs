@@ -21,6 +21,7 @@ use super::{
     super::{
         Context, KubeError, conditions,
         fault::{Fault, Side},
+        pipeline::{self, Loaded},
         replicator::Replicator,
     },
     facts::Clusters,
@@ -40,7 +41,7 @@ pub use unmoved::first_records;
 pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), KubeError> {
     let outcome = match what {
         Look::Replicator => {
-            live.seen.replicator = Some(replicator(&live.object, context));
+            live.seen.replicator = Some(replicator(&live.object, context).await);
             Ok(())
         }
         Look::Preview => {
@@ -80,7 +81,7 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
 
 type Usable = Result<Box<Replicator>, (Reason, String)>;
 
-fn replicator(object: &AppMigration, context: &Context) -> Usable {
+async fn replicator(object: &AppMigration, context: &Context) -> Usable {
     let name = &object.spec.replicator_ref.name;
     let namespace = object.namespace().unwrap_or_default();
     if context.replicators.is_malformed(&namespace, name) {
@@ -92,13 +93,14 @@ fn replicator(object: &AppMigration, context: &Context) -> Usable {
         return Err((Reason::ReplicatorNotFound, text));
     };
     is_ready(&found)?;
-    usable(&found, object)
+    let loaded = pipeline::load(&found, &context.client).await;
+    let loaded = loaded.map_err(|fault| (Reason::ReplicatorNotReady, format!("K2KReplicator {name}: {}", fault.message)))?;
+    usable(loaded.replicator, object)
 }
 
 /// Whether what the replicator writes is enough for this migration.
-fn usable(found: &K2KReplicator, object: &AppMigration) -> Usable {
-    let name = found.name_any();
-    let replicator = Replicator::new(found).map_err(|why| (Reason::ReplicatorNotReady, why))?;
+fn usable(replicator: Replicator, object: &AppMigration) -> Usable {
+    let name = &replicator.name;
     if replicator.format.offset.is_none() {
         let text = format!(
             "K2KReplicator {name} does not write the offset header: switch it on in the replicator, then set \
@@ -221,6 +223,6 @@ async fn target_of(migration: &AppMigration, context: &Context) -> Option<Result
         return Some(Ok(known));
     }
     let found = context.replicators.get(&namespace, name)?;
-    let replicator = Replicator::new(&found).ok()?;
+    let Loaded { replicator, .. } = pipeline::load(&found, &context.client).await.ok()?;
     Some(context.target(&namespace, name, &replicator.target).await.map(|(_, id)| id))
 }

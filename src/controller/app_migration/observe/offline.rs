@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use crate::{
-    api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Preview},
+    api::v1alpha1::{AppMigration, ClusterSpec, K2KReplicator, Preview, Reason},
     connections,
     kafka::{Cluster, KafkaError},
     mapping::Plan,
@@ -14,7 +14,10 @@ use crate::{
 
 use super::{
     super::{
-        super::fault::{Fault, Side},
+        super::{
+            fault::{Fault, Side},
+            replicator::Replicator,
+        },
         decide::invalid,
         facts::Effort,
         live::Live,
@@ -47,7 +50,9 @@ pub async fn foresee(
     if let Some(problem) = invalid(&migration) {
         return Err(format!("AppMigration {}: {problem}", migration.name_any()));
     }
-    let usable = usable(replicator, &migration);
+    let validated = Replicator::new(replicator);
+    let validated = validated.map_err(|why| format!("K2KReplicator {name}: {}: {why}", Reason::ReplicatorNotReady))?;
+    let usable = usable(validated, &migration);
     let usable = usable.map_err(|(reason, why)| format!("K2KReplicator {name}: {reason}: {why}"))?;
     let mut live = Live::new(migration);
     let field = |side| format!("K2KReplicator {name}: {side}");

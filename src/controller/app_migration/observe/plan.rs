@@ -96,6 +96,7 @@ pub async fn compute(
         target_topics,
         replicator_uid: replicator.uid.clone(),
         replicator_generation: replicator.generation,
+        pipeline: replicator.pipeline.clone(),
     };
     let request = Request {
         scope: &scope,
