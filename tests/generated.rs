@@ -74,6 +74,35 @@ fn the_chart_s_table_is_what_its_values_say() {
     assert_tables(&chart.join("README.md"), &[("values", chart_values(&values))]);
 }
 
+/// A reason that somebody meets at night has its entry, and no entry speaks of one that there is not.
+#[test]
+fn every_reason_has_its_entry_in_the_runbook() {
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let entries: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let mut expected: Vec<&str> = Vec::new();
+    for kind in ConditionType::ALL {
+        expected.extend(kind.reasons().iter().map(|reason| reason.as_str()));
+    }
+    expected.push(Reason::NotJudged.as_str());
+    let mut seen = BTreeSet::new();
+    expected.retain(|reason| seen.insert(*reason));
+    assert_eq!(entries, expected);
+}
+
+/// The alert for what only a person can end knows all such reasons.
+#[test]
+fn the_alert_for_stalled_migrations_names_every_such_reason() {
+    let file = fs::read_to_string(root().join("deploy/monitoring/prometheus-rule.yaml")).unwrap();
+    let rule: Value = serde_saphyr::from_str(&file).unwrap();
+    let rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let stalled = rules.iter().find(|rule| rule["alert"] == "AppMigrationStalled").unwrap();
+    let expression = stalled["expr"].as_str().unwrap();
+    let named = expression.split('"').nth(1).unwrap();
+    let all = ConditionType::ALL.iter().flat_map(|kind| kind.reasons());
+    let expected: BTreeSet<&str> = all.filter(|r| r.is_stalled()).map(|r| r.as_str()).collect();
+    assert_eq!(named.split('|').collect::<BTreeSet<_>>(), expected);
+}
+
 /// The file holds these tables between their marks.
 fn assert_tables(file: &Path, tables: &[(&str, String)]) {
     let mut text = fs::read_to_string(file).unwrap();

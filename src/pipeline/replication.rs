@@ -80,7 +80,8 @@ fn target(mut sink: Object, notes: &mut Notes) -> TargetTopic {
         match sink.text("topic", notes).as_deref() {
             Some("source") => {}
             Some(name) => target.topic_name = name.to_owned(),
-            None => notes.problem(&sink.field("topic"), "is missing: source, a topic's name, or prefix and suffix"),
+            None => notes
+                .problem(&sink.field("topic"), "is missing: source, a topic's name, or prefix and suffix"),
         }
     }
     match sink.text("partition", notes).as_deref() {
