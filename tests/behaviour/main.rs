@@ -25,6 +25,7 @@ mod lifecycle;
 mod malformed;
 mod metadata_limit;
 mod origins;
+mod pipeline_files;
 mod plan_command;
 mod plan_conflicts;
 mod plan_files;
