@@ -133,7 +133,9 @@ impl Manifest {
         let file = document.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
         let file = file.ok_or_else(|| self.invalid(document, format!("there is no key {key} in data")))?;
         let filled = pipeline::fill(&replicator, from, file);
-        filled.map(|filled| filled.replicator).map_err(|error| self.invalid(document, format!("{key}: {error}")))
+        filled
+            .map(|filled| filled.replicator)
+            .map_err(|error| self.invalid(document, format!("{key}: {error}")))
     }
 
     /// The Secrets that stand in the file too.

@@ -27,8 +27,8 @@ pub async fn load(object: &K2KReplicator, client: &Client) -> Result<Loaded, Fau
         return Ok(Loaded { replicator, unused: Vec::new() });
     };
     let text = read(object, from, client).await?;
-    let filled = pipeline::fill(object, from, &text)
-        .map_err(|error| invalid(format!("{}: {error}", place(from))))?;
+    let filled =
+        pipeline::fill(object, from, &text).map_err(|error| invalid(format!("{}: {error}", place(from))))?;
     let mut replicator = Replicator::new(&filled.replicator).map_err(invalid)?;
     replicator.pipeline = Some(filled.digest);
     Ok(Loaded { replicator, unused: filled.unused })

@@ -29,7 +29,7 @@ const FILES: [(&str, &str); 4] = [
 
 /// `<login module> required name="value" …;`
 static JAAS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?s)^\s*[\w.$]+\s+required\s+(.*);\s*$"#).ok());
+    LazyLock::new(|| Regex::new(r"(?s)^\s*[\w.$]+\s+required\s+(.*);\s*$").ok());
 static OPTION: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')"#).ok());
 /// `${NAME}`, `${env:NAME}`, `${env:string:NAME}`.
@@ -37,7 +37,12 @@ static VARIABLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^\$\{(?:(\w+):)?((?:\w+:)*)([^:{}]+)\}$").ok());
 
 /// The connection of one side, by `kafka.common`. None where nothing can be said of it.
-pub fn cluster(file: &mut Object, side: &'static str, secrets: Secrets<'_>, notes: &mut Notes) -> Option<ClusterSpec> {
+pub fn cluster(
+    file: &mut Object,
+    side: &'static str,
+    secrets: Secrets<'_>,
+    notes: &mut Notes,
+) -> Option<ClusterSpec> {
     let missing = format!("{side}.kafka.common");
     let Some(mut side_of_file) = file.object(side, notes) else {
         notes.problem(&missing, "is missing");
@@ -55,17 +60,17 @@ pub fn cluster(file: &mut Object, side: &'static str, secrets: Secrets<'_>, note
         notes.problem(&missing, "is missing");
         return None;
     };
-    Some(Side { common, secrets, side, notes }.translated())
+    Some(Translator { common, secrets, side, notes }.translated())
 }
 
-struct Side<'a> {
+struct Translator<'a> {
     common: Object,
     secrets: Secrets<'a>,
     side: &'static str,
     notes: &'a mut Notes,
 }
 
-impl Side<'_> {
+impl Translator<'_> {
     fn translated(mut self) -> ClusterSpec {
         let bootstrap_servers = self.plain("bootstrap.servers").unwrap_or_else(|| {
             self.notes.problem(&self.common.field("bootstrap.servers"), "is missing");
@@ -178,7 +183,10 @@ impl Side<'_> {
                 let loader = parts.get(1).map_or("env", |loader| loader.as_str());
                 let mappers = parts.get(2).map_or("", |mappers| mappers.as_str());
                 if loader != "env" || mappers.split(':').any(|m| !["", "string", "raw"].contains(&m)) {
-                    self.notes.problem(field, format!("takes {value}: only ${{env:NAME}} can be a key of a Secret"));
+                    self.notes.problem(
+                        field,
+                        format!("takes {value}: only ${{env:NAME}} can be a key of a Secret"),
+                    );
                     return None;
                 }
                 of(secret, parts[3].to_owned())
@@ -209,7 +217,12 @@ impl Side<'_> {
 }
 
 fn without_tls() -> TlsSpec {
-    TlsSpec { enabled: false, ca_secret_ref: None, certificate_secret_ref: None, private_key_secret_ref: None }
+    TlsSpec {
+        enabled: false,
+        ca_secret_ref: None,
+        certificate_secret_ref: None,
+        private_key_secret_ref: None,
+    }
 }
 
 /// User name and password of a JAAS configuration.

@@ -101,7 +101,8 @@ fn a_large_file() {
     assert_eq!(sasl.password_secret_ref, key("EU_PASSWORD"));
     let tls = source.tls.unwrap();
     assert_eq!((tls.enabled, tls.ca_secret_ref), (true, Some(key("EU_CA"))));
-    let properties: Vec<(&str, &str)> = source.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let properties: Vec<(&str, &str)> =
+        source.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(properties, [("client.rack", "eu-1a"), ("connections.max.idle.ms", "60000")]);
     let tls = spec.target.unwrap().tls.unwrap();
     assert_eq!(tls.certificate_secret_ref, Some(key("US_CERTIFICATE")));
@@ -135,14 +136,17 @@ fn a_large_file() {
 fn one_word_for_all_headers() {
     let text = format!("features: {{ tracingHeaders: enabled }}\n{MINIMAL}");
     let headers = translated(&text).spec.features.tracing_headers;
-    assert!([headers.topic, headers.partition, headers.offset, headers.pipeline].iter().all(|t| t.is_enabled()));
+    assert!(
+        [headers.topic, headers.partition, headers.offset, headers.pipeline].iter().all(|t| t.is_enabled())
+    );
     let text = format!("features: {{ tracingHeaders: maybe }}\n{MINIMAL}");
     assert_eq!(refused(&text, Secrets::Of(None)), "features.tracingHeaders must be enabled or disabled");
 }
 
 #[test]
 fn secrets_are_never_taken_from_the_file_and_never_told() {
-    let file = LARGE.replace("${env:EU_PASSWORD}", "hunter2").replace("${EU_CA}", "-----BEGIN CERTIFICATE-----");
+    let file =
+        LARGE.replace("${env:EU_PASSWORD}", "hunter2").replace("${EU_CA}", "-----BEGIN CERTIFICATE-----");
     let text = refused(&file, Secrets::Of(Some("k2k-env")));
     assert!(text.contains("source.kafka.common.sasl.jaas.config (password) stands in the file"), "{text}");
     assert!(text.contains("source.kafka.common.ssl.truststore.certificates stands in the file"), "{text}");
@@ -157,7 +161,9 @@ fn secrets_are_never_taken_from_the_file_and_never_told() {
 #[test]
 fn variables_need_a_secret() {
     let text = refused(LARGE, Secrets::Of(None));
-    assert!(text.contains("takes ${env:EU_PASSWORD}: name the Secret that has this key in spec.pipelineFrom.secretRef"));
+    assert!(text.contains(
+        "takes ${env:EU_PASSWORD}: name the Secret that has this key in spec.pipelineFrom.secretRef"
+    ));
     for (variable, problem) in [
         ("${file:/etc/passwd}", "takes ${file:/etc/passwd}: only ${env:NAME}"),
         ("${env:base64:EU_PASSWORD}", "only ${env:NAME}"),
@@ -189,8 +195,16 @@ fn what_would_decide_where_copies_are_is_understood_or_refused() {
 #[test]
 fn what_cannot_be_reached_is_refused_with_the_way_out() {
     for (from, to, problem) in [
-        ("ssl.truststore.type: PEM", "ssl.truststore.location: /ca.jks", "source.kafka.common.ssl.truststore.location is a file that only K2K can read"),
-        ("ssl.truststore.type: PEM", "ssl.truststore.type: JKS", "source.kafka.common.ssl.truststore.type must be PEM"),
+        (
+            "ssl.truststore.type: PEM",
+            "ssl.truststore.location: /ca.jks",
+            "source.kafka.common.ssl.truststore.location is a file that only K2K can read",
+        ),
+        (
+            "ssl.truststore.type: PEM",
+            "ssl.truststore.type: JKS",
+            "source.kafka.common.ssl.truststore.type must be PEM",
+        ),
         ("SCRAM-SHA-512", "OAUTHBEARER", "source.kafka.common.sasl.mechanism must be PLAIN"),
         ("SASL_SSL", "KERBEROS", "source.kafka.common.security.protocol is KERBEROS"),
         ("us-0:9093", "null", "target.kafka.common.bootstrap.servers is missing"),
@@ -220,5 +234,8 @@ fn what_the_object_states_goes_before_the_file() {
     let headers = filled.features.tracing_headers;
     assert!(headers.pipeline.is_enabled() && headers.offset.is_enabled());
     assert_eq!(filled.features.keep_record_creation_timestamp, Toggle::Disabled);
-    assert_eq!((filled.tracing.headers.offset.as_str(), filled.tracing.headers.topic.as_str()), ("mine", "__topic"));
+    assert_eq!(
+        (filled.tracing.headers.offset.as_str(), filled.tracing.headers.topic.as_str()),
+        ("mine", "__topic")
+    );
 }

@@ -16,8 +16,8 @@ pub use conditions::{ConditionType, Reason};
 pub use connection::{ClusterSpec, SaslMechanism, SaslSpec, SecretKeyRef, SourceSpec, TlsSpec};
 pub use k2k_replicator::{
     ConfigMapKeyRef, Encoding, Features, HeaderNames, K2KReplicator, K2KReplicatorSpec, K2KReplicatorStatus,
-    K2KReplicatorSummary, PipelineFrom, Replication, SecretRef, TargetPartitioning, TargetTopic, Toggle, Tracing,
-    TracingHeaders,
+    K2KReplicatorSummary, PipelineFrom, Replication, SecretRef, TargetPartitioning, TargetTopic, Toggle,
+    Tracing, TracingHeaders,
 };
 pub use pattern::{PatternError, TopicPatterns};
 pub use policies::{

@@ -72,7 +72,9 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
         match &seen {
             Ok(_) => pace.grow(pace::spread(first), first * LONGEST_RECHECK, now),
             // A pipeline file that is put in place, or mended, changes nothing in the object.
-            Err(fault) if fault.reason.is_stalled() && object.spec.pipeline_from.is_none() => pace.after(pace::spread(options.stalled_recheck), now),
+            Err(fault) if fault.reason.is_stalled() && object.spec.pipeline_from.is_none() => {
+                pace.after(pace::spread(options.stalled_recheck), now)
+            }
             Err(_) => pace.back_off(options.backoff_max, pace::jitter(), now),
         }
     });
@@ -129,9 +131,11 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
         Ok(Seen { summary, missing, unused }) => {
-            let mut text = format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
+            let mut text =
+                format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
             if !unused.is_empty() {
-                let more = format!("; {} keys of the pipeline file are not used (status.unusedKeys)", unused.len());
+                let more =
+                    format!("; {} keys of the pipeline file are not used (status.unusedKeys)", unused.len());
                 text.push_str(&more);
             }
             let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();

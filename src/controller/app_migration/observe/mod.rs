@@ -94,7 +94,8 @@ async fn replicator(object: &AppMigration, context: &Context) -> Usable {
     };
     is_ready(&found)?;
     let loaded = pipeline::load(&found, &context.client).await;
-    let loaded = loaded.map_err(|fault| (Reason::ReplicatorNotReady, format!("K2KReplicator {name}: {}", fault.message)))?;
+    let loaded = loaded
+        .map_err(|fault| (Reason::ReplicatorNotReady, format!("K2KReplicator {name}: {}", fault.message)))?;
     usable(loaded.replicator, object)
 }
 

@@ -51,7 +51,8 @@ pub async fn foresee(
         return Err(format!("AppMigration {}: {problem}", migration.name_any()));
     }
     let validated = Replicator::new(replicator);
-    let validated = validated.map_err(|why| format!("K2KReplicator {name}: {}: {why}", Reason::ReplicatorNotReady))?;
+    let validated =
+        validated.map_err(|why| format!("K2KReplicator {name}: {}: {why}", Reason::ReplicatorNotReady))?;
     let usable = usable(validated, &migration);
     let usable = usable.map_err(|(reason, why)| format!("K2KReplicator {name}: {reason}: {why}"))?;
     let mut live = Live::new(migration);
