@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{api::v1alpha1, operator, plan, printable::printable_lines, replicator, telemetry};
+use crate::{api::v1alpha1, import, operator, plan, printable::printable_lines, replicator, telemetry};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
         #[arg(long, env = "APPMIGRATION_CRDS_DIR")]
         dir: Option<PathBuf>,
     },
+    /// Print a Lenses K2K pipeline file as a `K2KReplicator` manifest.
+    Import(import::Arguments),
     /// Compute a plan from manifests, or show a stored one: what is committed on the target, and why it is right.
     Plan(plan::Arguments),
     /// Copy topics from one cluster to another as a `K2KReplicator` manifest says, until SIGTERM.
@@ -52,6 +54,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Crds { dir: None } => print_crds(),
         Command::Crds { dir: Some(dir) } => write_crds(&dir),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Operator(arguments) => operator::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Replicate(arguments) => replicator::run(&arguments).map_err(Into::into),

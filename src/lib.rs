@@ -9,7 +9,7 @@
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`pipeline`]: pure; what stands in a K2K pipeline file, as a replicator's spec.
-//! - [`plan`]: plans for people, on the command line.
+//! - [`plan`], [`import`]: plans for people, and pipeline files as manifests, on the command line.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
 //! - [`connections`], [`manifest`], [`mod@printable`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod connections;
 pub mod controller;
 pub mod crash;
+pub mod import;
 pub mod kafka;
 pub mod manifest;
 pub mod mapping;

@@ -29,7 +29,7 @@ const FILES: [(&str, &str); 4] = [
 
 /// `<login module> required name="value" …;`
 static JAAS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?s)^\s*[\w.$]+\s+required\s+(.*);\s*$"#).ok());
+    LazyLock::new(|| Regex::new(r"(?s)^\s*[\w.$]+\s+required\s+(.*);\s*$").ok());
 static OPTION: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')"#).ok());
 /// `${NAME}`, `${env:NAME}`, `${env:string:NAME}`.
@@ -60,17 +60,17 @@ pub fn cluster(
         notes.problem(&missing, "is missing");
         return None;
     };
-    Some(Side { common, secrets, side, notes }.translated())
+    Some(Translator { common, secrets, side, notes }.translated())
 }
 
-struct Side<'a> {
+struct Translator<'a> {
     common: Object,
     secrets: Secrets<'a>,
     side: &'static str,
     notes: &'a mut Notes,
 }
 
-impl Side<'_> {
+impl Translator<'_> {
     fn translated(mut self) -> ClusterSpec {
         let bootstrap_servers = self.plain("bootstrap.servers").unwrap_or_else(|| {
             self.notes.problem(&self.common.field("bootstrap.servers"), "is missing");

@@ -75,9 +75,8 @@ pub fn translate(
     };
     let mut notes = Notes::default();
     let mut file = Object::new("", map);
-    let mut cluster = |side, given: bool, notes: &mut Notes| match given {
-        true => file.take(side).and(None),
-        false => connection::cluster(&mut file, side, secrets, notes),
+    let mut cluster = |side, given: bool, notes: &mut Notes| {
+        if given { file.take(side).and(None) } else { connection::cluster(&mut file, side, secrets, notes) }
     };
     let source = cluster("source", own.source.is_some(), &mut notes);
     let target = cluster("target", own.target.is_some(), &mut notes);
@@ -92,9 +91,10 @@ pub fn translate(
     };
     file.rest(&mut notes);
     notes.unused.sort();
-    match notes.problems.is_empty() {
-        true => Ok(Translated { spec, unused: notes.unused, moved: notes.moved }),
-        false => Err(PipelineError { problems: notes.problems }),
+    if notes.problems.is_empty() {
+        Ok(Translated { spec, unused: notes.unused, moved: notes.moved })
+    } else {
+        Err(PipelineError { problems: notes.problems })
     }
 }
 

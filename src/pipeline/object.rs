@@ -36,13 +36,12 @@ impl Object {
     /// A mapping below; one that is something else is a problem.
     pub fn object(&mut self, key: &str, notes: &mut Notes) -> Option<Self> {
         let field = self.field(key);
-        match self.take(key)? {
-            Value::Object(map) => Some(Self::new(format!("{field}."), map)),
-            _ => {
-                notes.problem(&field, "must be a mapping");
-                None
-            }
+        let value = self.take(key)?;
+        if let Value::Object(map) = value {
+            return Some(Self::new(format!("{field}."), map));
         }
+        notes.problem(&field, "must be a mapping");
+        None
     }
 
     /// A text; numbers and booleans are texts here, as the client's properties are.

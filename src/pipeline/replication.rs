@@ -23,10 +23,10 @@ pub fn flows(value: Option<Value>, notes: &mut Notes) -> Vec<Replication> {
             continue;
         };
         let mut entry = Object::new(format!("{path}."), map);
-        if let Some(source) = entry.object("source", notes) {
-            if let Some((without, _)) = open.replace((path.clone(), topics(source, notes))) {
-                notes.problem(&without, "has no sink");
-            }
+        let source = entry.object("source", notes).map(|source| topics(source, notes));
+        let without = source.and_then(|topics| open.replace((path.clone(), topics)));
+        if let Some((without, _)) = without {
+            notes.problem(&without, "has no sink");
         }
         if let Some(sink) = entry.object("sink", notes) {
             match open.take() {
@@ -79,7 +79,7 @@ fn target(mut sink: Object, notes: &mut Notes) -> TargetTopic {
     } else {
         match sink.text("topic", notes).as_deref() {
             Some("source") => {}
-            Some(name) => target.topic_name = name.to_owned(),
+            Some(name) => name.clone_into(&mut target.topic_name),
             None => notes
                 .problem(&sink.field("topic"), "is missing: source, a topic's name, or prefix and suffix"),
         }

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::api::v1alpha1::{
-    K2KReplicatorSpec, SaslMechanism, SecretKeyRef, SourceSpec, TargetPartitioning, Toggle,
+    Features, K2KReplicatorSpec, SaslMechanism, SecretKeyRef, SourceSpec, TargetPartitioning, TargetTopic,
+    Toggle, Tracing,
 };
 
 use super::{Secrets, Translated, merge, translate};
@@ -13,8 +14,8 @@ fn own() -> K2KReplicatorSpec {
         target: None,
         replication: None,
         pipeline_from: None,
-        features: Default::default(),
-        tracing: Default::default(),
+        features: Features::default(),
+        tracing: Tracing::default(),
     }
 }
 
@@ -44,8 +45,8 @@ fn the_smallest_file() {
     let replication = spec.replication.unwrap();
     assert_eq!(replication.len(), 1);
     assert_eq!(replication[0].topics, [".*"]);
-    assert_eq!(replication[0].target, Default::default());
-    assert_eq!(spec.features, Default::default());
+    assert_eq!(replication[0].target, TargetTopic::default());
+    assert_eq!(spec.features, Features::default());
     assert_eq!(unused, ["source.kafka.consumer"]);
     assert!(moved.is_empty());
 }

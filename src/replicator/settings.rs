@@ -4,8 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{ReplicateError, headers::OriginHeaders};
 use crate::{
-    api::v1alpha1::K2KReplicator, connections, kafka::ConnectionConfig, manifest::Manifest, mapping::Routes,
-    secrets_files::LocalSecrets,
+    connections, kafka::ConnectionConfig, manifest::Manifest, mapping::Routes, secrets_files::LocalSecrets,
 };
 
 /// The command's arguments.
