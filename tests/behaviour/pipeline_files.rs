@@ -64,7 +64,7 @@ fn environment(case: &Case) {
 fn from_file(case: &Case) {
     case.replicator(|spec| {
         (spec.source, spec.target, spec.replication) = (None, None, None);
-        spec.features = Default::default();
+        spec.features = crate::harness::v1alpha1::Features::default();
         let from = json!({ "configMapRef": { "name": "pipeline" }, "secretRef": { "name": "k2k-env" } });
         spec.pipeline_from = Some(serde_json::from_value(from).unwrap());
     });
