@@ -54,7 +54,7 @@ cleanup() {
   for release in "${RELEASES[@]+"${RELEASES[@]}"}"; do
     "$HELM" uninstall "${release#*/}" -n "${release%/*}" --ignore-not-found >/dev/null 2>&1
   done
-  "$KUBECTL" delete namespace "$ID" "$ONE" --wait=false --ignore-not-found >/dev/null 2>&1
+  "$KUBECTL" delete namespace "$ID" "$ONE" "$ID-kustomize" --wait=false --ignore-not-found >/dev/null 2>&1
   rm -rf "$WORK"
 }
 trap cleanup EXIT
@@ -89,8 +89,8 @@ events.events.k8s.io [create patch]
 k2kreplicators.k2k.dev [get list watch]
 k2kreplicators.k2k.dev/status [update]
 secrets [get]"
-# In the operator's own namespace.
-LEASE_RIGHTS="leases.coordination.k8s.io [get create update]"
+# In the operator's own namespace: the Lease of this name.
+lease_rights() { printf 'leases.coordination.k8s.io [] [%s] [get update]\nleases.coordination.k8s.io [create]' "$1"; }
 # One question each to the authorizer itself. An error is not a "no".
 asks() {
   local answer=$1 account=$2 words
@@ -122,6 +122,22 @@ for sample in "$PROJECT"/deploy/samples/*.yaml; do
   check "sample $(basename "$sample") is valid" "$KUBECTL" apply --dry-run=server --validate=strict -n default -f "$sample"
 done
 
+# A kustomization of one's own, for one namespace.
+OWN_NAMESPACE=$ID-kustomize
+mkdir "$WORK/own"
+"$KUBECTL" create namespace "$OWN_NAMESPACE" >/dev/null
+cat >"$WORK/own/kustomization.yaml" <<END
+namespace: $OWN_NAMESPACE
+resources: [$(realpath --relative-to "$WORK/own" "$PROJECT/deploy/namespaced")]
+END
+check "kubectl apply -k deploy/namespaced, by a kustomization of one's own" "$KUBECTL" apply -k "$WORK/own"
+ACCOUNT=$OWN_NAMESPACE:appmigration-operator
+same "one namespace: the account has its rights there" \
+  "$(sort <<<"$EXPECTED_RIGHTS"$'\n'"$(lease_rights appmigration-operator)")" "$(rights "$ACCOUNT" "$OWN_NAMESPACE")"
+same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
+same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace=$(POD_NAMESPACE)","--lease-name=appmigration-operator"]' \
+  "$(get deployment -n "$OWN_NAMESPACE" appmigration-operator -o 'jsonpath={.spec.template.spec.containers[0].args}')"
+
 # Admission judges Pods, not Deployments: what the Deployment would make must be let in.
 pod_of_deployment() {
   printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"probe","namespace":"appmigration-system"},"spec":%s}' \
@@ -146,6 +162,21 @@ DIGEST=sha256:$(printf '0%.0s' {1..64})
 same "a digest takes the place of the tag" "example.org/a@$DIGEST" "$("$HELM" template "$CHART" \
   --set image.repository=example.org/a,image.tag=x,image.digest="$DIGEST" 2>/dev/null | sed -n 's/.* image: "\(.*\)"/\1/p')"
 
+# Everything that can be asked for, judged by the API server (but for kinds that it does not have).
+EVERYTHING=$PROJECT/tests/install/everything.yaml
+everything() { "$HELM" template everything "$CHART" -n default -f "$EVERYTHING" "$@" 2>/dev/null; }
+check "everything that can be asked for is valid" "$KUBECTL" create --dry-run=server --validate=strict -f <(everything --set \
+  crds.install=false,serviceMonitor.create=false,prometheusRule.create=false)
+same "an alert can be left out, and others get labels" "6 6" \
+  "$(everything | grep -c 'alert: ') $(everything | grep -c '^            team: kafka$')"
+refuses "a setting that there is not is refused" "'leaseLength' not allowed" "$HELM" template "$CHART" --set settings.leaseLength=15s
+refuses "a setting that is no duration is refused" "'/settings/leaseDuration'" "$HELM" template "$CHART" --set settings.leaseDuration=soon
+refuses "a ServiceMonitor without a Service is refused" "needs the Service" \
+  "$HELM" template "$CHART" --set serviceMonitor.create=true,service.create=false
+same "a setting is the flag of that name" "APPMIGRATION_CONCURRENCY 32 APPMIGRATION_LEASE_DURATION 30s" \
+  "$(everything | sed -nE '/name: APPMIGRATION_(CONC|LEASE)/{s/.*name: //;N;s/\n.*value: "(.*)"/ \1/p;}' | paste -sd' ')"
+same "what is null is left out, for OpenShift" 0 "$(everything | grep -c 'runAsUser')"
+
 # The package holds the files themselves, not the link.
 check "helm package" "$HELM" package "$CHART" -d "$WORK"
 PACKAGE=("$WORK"/appmigration-*.tgz)
@@ -167,9 +198,18 @@ same "helm's definitions are kustomize's" "$BEFORE" "$(crd_specs)"
 RULES='jsonpath={.rules}' SPEC='jsonpath={.spec.replicas} {.spec.strategy} {.spec.template.spec}'
 same "helm's rules are kustomize's" "$(get clusterrole appmigration-operator -o "$RULES")" "$(get clusterrole "$ID-operator" -o "$RULES")"
 same "helm's Pod is kustomize's" "$(get deployment -n appmigration-system appmigration-operator -o "$SPEC")" \
-  "$(get deployment -n "$ID" "$ID-operator" -o "$SPEC")"
+  "$(get deployment -n "$ID" "$ID-operator" -o "$SPEC" | sed "s|\"app.kubernetes.io/instance\":\"$ID\",||")"
+SAME='jsonpath={.spec.ports[*].port} {.spec.ports[*].targetPort}' BUDGET='jsonpath={.spec.maxUnavailable}'
+same "helm's Service is kustomize's" "$(get service -n appmigration-system appmigration-operator -o "$SAME")" \
+  "$(get service -n "$ID" "$ID-operator" -o "$SAME")"
+same "helm's disruption budget is kustomize's" "$(get pdb -n appmigration-system appmigration-operator -o "$BUDGET")" \
+  "$(get pdb -n "$ID" "$ID-operator" -o "$BUDGET")"
+for role in view edit; do
+  same "helm's role for people is kustomize's: $role" "$(get clusterrole "appmigration-operator-$role" -o "$RULES")" \
+    "$(get clusterrole "$ID-operator-$role" -o "$RULES")"
+done
 same "helm: the account has exactly its rights" "$EXPECTED_RIGHTS" "$(rights "$ID:appmigration-operator" payments)"
-same "helm: and a Lease beside it" "$LEASE_RIGHTS" "$(rights "$ID:appmigration-operator" "$ID" | grep leases)"
+same "helm: and a Lease beside it" "$(lease_rights appmigration-operator)" "$(rights "$ID:appmigration-operator" "$ID" | grep leases)"
 check "helm upgrade" "$HELM" upgrade "$ID" "$CHART" -n "$ID" --reuse-values --set logLevel=debug
 check "helm uninstall" "$HELM" uninstall "$ID" -n "$ID"
 same "the definitions outlive the release" "$BEFORE" "$(crd_specs)"
@@ -177,7 +217,7 @@ refuses "the ClusterRole does not" NotFound "$KUBECTL" get clusterrole "$ID-oper
 
 check "helm install for one namespace" install "$ONE" "$ID" --set crds.install=false,watchNamespace="$ONE"
 ACCOUNT=$ONE:$ID-operator
-same "one namespace: the account has its rights there" "$(sort <<<"$EXPECTED_RIGHTS"$'\n'"$LEASE_RIGHTS")" "$(rights "$ACCOUNT" "$ONE")"
+same "one namespace: the account has its rights there" "$(sort <<<"$EXPECTED_RIGHTS"$'\n'"$(lease_rights "appmigration-operator.$ONE")")" "$(rights "$ACCOUNT" "$ONE")"
 same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
 same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace","'"$ONE"'"]' \
   "$(get deployment -n "$ONE" "$ID-operator" -o 'jsonpath={.spec.template.spec.containers[0].args}')"
