@@ -28,6 +28,8 @@ const READ: Duration = Duration::from_secs(75);
 
 /// At the end, steps under way may take so long; Kubernetes gives 30 s until it kills.
 const DRAIN: Duration = Duration::from_secs(20);
+/// A thread for blocking calls that has had none for so long ends.
+const THREADS_IDLE: Duration = Duration::from_secs(1);
 /// An election that is not polled for so long is wedged.
 const SILENT: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,9 @@ pub struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Threads for calls to Kafka are soon given back: each has a stack, and leavings in the allocator.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().thread_keep_alive(THREADS_IDLE).build()?;
     let outcome = runtime.block_on(serve(arguments));
     // Calls to Kafka that nobody waits for any more are left to their threads.
     runtime.shutdown_background();

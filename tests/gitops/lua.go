@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	luajson "layeh.com/gopher-json"
+	"sigs.k8s.io/yaml"
+)
+
+// What Argo CD shows.
+type health struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+// The Lua of argocd-cm, by its keys.
+type scripts map[string]string
+
+func readScripts(file string) (scripts, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Data map[string]string `json:"data"`
+	}
+	return config.Data, yaml.Unmarshal(text, &config)
+}
+
+func (s scripts) key(what string, object *unstructured.Unstructured) string {
+	return fmt.Sprintf("resource.customizations.%s.%s_%s", what, object.GroupVersionKind().Group, object.GetKind())
+}
+
+func (s scripts) health(object *unstructured.Unstructured) (*health, error) {
+	script, there := s[s.key("health", object)]
+	if !there {
+		return nil, nil
+	}
+	found := &health{}
+	return found, evaluate(object, script, found)
+}
+
+// Which actions there are, and whether each can be used now.
+func (s scripts) actions(object *unstructured.Unstructured) (map[string]bool, error) {
+	text, there := s[s.key("actions", object)]
+	if !there {
+		return nil, nil
+	}
+	var config struct {
+		Discovery   string `json:"discovery.lua"`
+		Definitions []struct {
+			Name   string `json:"name"`
+			Action string `json:"action.lua"`
+		} `json:"definitions"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return nil, err
+	}
+	var found map[string]struct {
+		Disabled bool `json:"disabled"`
+	}
+	if err := evaluate(object, config.Discovery, &found); err != nil {
+		return nil, err
+	}
+	actions := map[string]bool{}
+	for _, definition := range config.Definitions {
+		action, there := found[definition.Name]
+		if !there {
+			return nil, fmt.Errorf("the action %s is not discovered", definition.Name)
+		}
+		actions[definition.Name] = !action.Disabled
+		var changed map[string]any
+		if err := evaluate(object, definition.Action, &changed); err != nil {
+			return nil, err
+		}
+		if changed["kind"] != object.GetKind() {
+			return nil, fmt.Errorf("the action %s gives no object back", definition.Name)
+		}
+	}
+	return actions, nil
+}
+
+// As Argo CD's util/lua: the base, package and table libraries and no other, the object as the global `obj`.
+func evaluate(object *unstructured.Unstructured, script string, into any) error {
+	machine := lua.NewState(lua.Options{SkipOpenLibs: true})
+	defer machine.Close()
+	for name, open := range map[string]lua.LGFunction{
+		lua.LoadLibName: lua.OpenPackage,
+		lua.BaseLibName: lua.OpenBase,
+		lua.TabLibName:  lua.OpenTable,
+	} {
+		if err := machine.CallByParam(lua.P{Fn: machine.NewFunction(open), NRet: 0, Protect: true}, lua.LString(name)); err != nil {
+			return err
+		}
+	}
+	machine.SetGlobal("obj", luajson.DecodeValue(machine, object.Object))
+	if err := machine.DoString(script); err != nil {
+		return err
+	}
+	answer, err := luajson.Encode(machine.Get(-1))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// The documents of a YAML file.
+func documents(text []byte) [][]byte {
+	var all [][]byte
+	for _, document := range bytes.Split(text, []byte("\n---\n")) {
+		if strings.TrimSpace(string(document)) != "" {
+			all = append(all, document)
+		}
+	}
+	return all
+}
