@@ -2,11 +2,12 @@
 
 use std::{fs, process::Command};
 
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Case,
-    stack::{binary, kubectl},
+    AppMigration, AppMigrationSpec, Case, specs,
+    stack::{binary, block_on, kubectl},
 };
 
 /// What the server says to an object of this spec; with the metadata name `app`.
@@ -195,6 +196,16 @@ fn kubectl_explains_the_policies_and_their_values() {
     }
     let text = kubectl(&["explain", "k2k.spec.source.consumerGroup"]).unwrap();
     assert!(text.contains("position"), "{text}");
+}
+
+/// To kstatus an object without a status would be finished.
+#[test]
+fn an_object_that_nobody_has_looked_at_is_in_progress() {
+    let case = Case::new("unseen");
+    let suspended = AppMigrationSpec { suspend: true, ..specs::migration("nobody") };
+    let created = AppMigration::new("app", suspended);
+    let created = block_on(case.api().create(&PostParams::default(), &created)).unwrap();
+    assert_eq!(created.status.unwrap().observed_generation, Some(-1));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::{
     collections::HashMap,
+    fs::OpenOptions,
+    io::Write as _,
     sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -90,6 +92,19 @@ impl History {
         let versions = self.lock();
         let of_kind = versions.keys().filter(|(ns, k, _)| ns == namespace && k == kind);
         of_kind.map(|(_, _, name)| name.clone()).collect()
+    }
+
+    /// Puts every version of the namespace's objects into the stack's `objects.jsonl`: tests/gitops.rs judges them
+    /// once all other tests are done.
+    pub fn keep(&self, namespace: &str) {
+        let versions = self.lock();
+        let of_case = versions.iter().filter(|((ns, ..), _)| ns == namespace).flat_map(|(_, all)| all);
+        let lines: Vec<String> = of_case.map(ToString::to_string).collect();
+        drop(versions);
+        let path = format!("{}/objects.jsonl", stack::var("STACK_DIR"));
+        let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+        // In one write: several tests end at once.
+        file.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
     }
 
     /// Waits until the newest version of an object fulfils `predicate`; none once the deadline has passed.

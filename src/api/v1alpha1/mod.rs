@@ -40,11 +40,26 @@ pub const ALLOW_REWIND_ANNOTATION: &str = "k2k.dev/allow-rewind";
 
 /// The CRDs of both kinds, as they are written to `crds/`.
 pub fn crds() -> [CustomResourceDefinition; 2] {
-    [AppMigration::crd(), K2KReplicator::crd()].map(with_known_formats)
+    [AppMigration::crd(), K2KReplicator::crd()].map(|crd| {
+        let Ok(mut json) = serde_json::to_value(&crd) else {
+            return crd;
+        };
+        known_formats(&mut json);
+        default_status(&mut json);
+        serde_json::from_value(json).unwrap_or(crd)
+    })
+}
+
+/// An object that the operator has not seen yet says so: to kstatus, and so to Flux and to `helm --wait`, one without
+/// a status is finished.
+fn default_status(crd: &mut serde_json::Value) {
+    if let Some(status) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status") {
+        status["default"] = serde_json::json!({ "observedGeneration": -1 });
+    }
 }
 
 /// The API server knows signed formats only and warns about others; `minimum: 0` says the same.
-fn with_known_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+fn known_formats(crd: &mut serde_json::Value) {
     fn walk(value: &mut serde_json::Value) {
         if let Some(format) = value.get_mut("format") {
             match format.as_str() {
@@ -59,11 +74,7 @@ fn with_known_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition
             _ => {}
         }
     }
-    let Ok(mut json) = serde_json::to_value(&crd) else {
-        return crd;
-    };
-    walk(&mut json);
-    serde_json::from_value(json).unwrap_or(crd)
+    walk(crd);
 }
 
 /// The one list map that conditions are: merged by `type`, so that several writers can share it.

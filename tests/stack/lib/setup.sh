@@ -12,6 +12,9 @@ KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
 KUBE_HOME=$CACHE/kube-$KUBE_VERSION
 ETCD_HOME=$CACHE/etcd-$ETCD_VERSION
 HELM_HOME=$CACHE/helm-$HELM_VERSION
+# Our own program around the libraries of GitOps tools: by what it is made of.
+GITOPS_MODULE=$PROJECT/tests/gitops
+GITOPS_HOME=$CACHE/gitops-$(cat "$GITOPS_MODULE"/go.* "$GITOPS_MODULE"/*.go | openssl sha256 -r | cut -c1-12)
 
 # need TOOL DEBIAN-PACKAGE HOMEBREW-PACKAGE: notes a tool that is missing.
 MISSING=
@@ -44,6 +47,7 @@ check_tools() {
         ;;
       kube) [[ -d $KUBE_HOME && -d $ETCD_HOME ]] || need_go ;;
       helm) [[ -d $HELM_HOME ]] || need_go ;;
+      gitops) [[ -d $GITOPS_HOME ]] || need_go ;;
     esac
   done
   if command -v java >/dev/null; then
@@ -95,7 +99,7 @@ fill_kafka() {
 go_build() {
   local out=$1 module=$2 ldflags=$3
   shift 3
-  (cd "$STACK_HOME/$module" && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
+  (cd "$STACK_HOME" && cd "$module" && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
     go build -trimpath -ldflags "-s -w $ldflags" -o "$out" "$@" >&2)
 }
 
@@ -120,12 +124,17 @@ fill_helm() {
   go_build "$1/helm" helm "-X helm.sh/helm/v4/internal/version.version=$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }
 
+fill_gitops() {
+  say "building the judges of objects (about a minute when cold)"
+  go_build "$1/gitops" "$GITOPS_MODULE" "" .
+}
+
 cmd_setup() {
   local what
   (($# > 0)) || set -- all
-  [[ $1 != all ]] || set -- kafka kube helm
+  [[ $1 != all ]] || set -- kafka kube helm gitops
   for what in "$@"; do
-    [[ $what == kafka || $what == kube || $what == helm ]] || die "setup knows kafka, kube, helm and all, not $what"
+    [[ " kafka kube helm gitops " == *" $what "* ]] || die "setup knows kafka, kube, helm, gitops and all, not $what"
   done
   check_tools "$@"
   for what in "$@"; do
@@ -136,6 +145,7 @@ cmd_setup() {
         provide "$KUBE_HOME" fill_kube
         ;;
       helm) provide "$HELM_HOME" fill_helm ;;
+      gitops) provide "$GITOPS_HOME" fill_gitops ;;
     esac
   done
 }

@@ -1,0 +1,131 @@
+//! What GitOps tools make of the objects: every version of every object that the other tests have seen, which the
+//! real operator has written in every state, judged by Argo CD's Lua scripts (in the interpreter and with the
+//! libraries that Argo CD has), by kstatus (Flux, Helm) and by the CEL of Flux's `healthCheckExprs`, as they stand in
+//! `deploy/`. Only meaningful after all other tests on the same stack, so tests/all runs it last.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    io::Write as _,
+    process::{Command, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+
+/// Every version of the objects, as tests/harness/history.rs has left them.
+fn objects() -> Vec<Value> {
+    let file = format!("{}/objects.jsonl", env::var("STACK_DIR").expect("run this on a stack"));
+    let text = fs::read_to_string(file).expect("run this on the stack that the other tests have run on");
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let all = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // One that is being deleted is nobody's any more.
+    all.filter(|object| object["metadata"]["deletionTimestamp"].is_null()).collect()
+}
+
+/// One line of the judges' program for each object.
+fn judged(objects: &[Value]) -> Vec<Value> {
+    let deploy = format!("{}/deploy", env!("CARGO_MANIFEST_DIR"));
+    let program = env::var("GITOPS").expect("tests/stack/stack setup gitops");
+    let mut child = Command::new(program)
+        .arg(format!("{deploy}/argocd/argocd-cm.yaml"))
+        .arg(format!("{deploy}/flux/kustomization.yaml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines: Vec<String> = objects.iter().map(ToString::to_string).collect();
+    let writer = thread::spawn(move || stdin.write_all(lines.join("\n").as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+}
+
+/// What each of them has to say: Argo CD, kstatus, CEL.
+fn expected(object: &Value) -> [&'static str; 3] {
+    let generation = &object["metadata"]["generation"];
+    let is_true = |kind| condition(object, kind).is_some_and(|c| c["status"] == "True");
+    let seen = object["status"]["observedGeneration"] == *generation;
+    let Some(ready) = condition(object, "Ready").filter(|c| c["observedGeneration"] == *generation) else {
+        // Wiped: Flux' expressions have nothing to look at until it is written again.
+        let cel = if object["status"]["conditions"].is_array() || !seen { "InProgress" } else { "Unknown" };
+        return ["Progressing", "InProgress", cel];
+    };
+    if ready["status"] == "True" {
+        return ["Healthy", "Current", "Current"];
+    }
+    if is_true("Stalled") {
+        return ["Degraded", "Failed", "Failed"];
+    }
+    match ready["reason"].as_str().unwrap() {
+        "AwaitingStopConfirmation" => ["Suspended", "InProgress", "Current"],
+        "Suspended" => ["Suspended", "InProgress", "InProgress"],
+        _ => ["Progressing", "InProgress", "InProgress"],
+    }
+}
+
+#[test]
+fn gitops_tools_judge_every_object_as_it_is() {
+    let objects = objects();
+    let judged = judged(&objects);
+    assert_eq!(judged.len(), objects.len());
+    let mut table: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+    let mut wrong = BTreeSet::new();
+    for (object, judged) in objects.iter().zip(&judged) {
+        let [argo, kstatus, cel] = expected(object);
+        let migration = object["kind"] == "AppMigration";
+        let ready = condition(object, "Ready");
+        let reason = ready.map_or("-", |c| c["reason"].as_str().unwrap()).to_owned();
+        let seen = [&judged["argo"]["status"], &judged["kstatus"], &judged["cel"]];
+        let well = *seen[0] == argo && *seen[1] == kstatus && (!migration || *seen[2] == cel);
+        if !well {
+            wrong.insert(format!("{}: {seen:?}, not {:?}\n{object:#}", reason, [argo, kstatus, cel]));
+        }
+        // Nothing of what the operator says is lost on the way.
+        let (told, message) = (judged["argo"]["message"].as_str().unwrap(), ready.map(|c| &c["message"]));
+        if let Some(message) =
+            message.and_then(Value::as_str).filter(|_| argo != "Progressing" || reason != "-")
+        {
+            let current = ready.is_some_and(|c| c["observedGeneration"] == object["metadata"]["generation"]);
+            if current && !(told.contains(message) && told.contains(&reason)) {
+                wrong.insert(format!("{reason}: told as {told}"));
+            }
+        }
+        if migration {
+            let spec = &object["spec"];
+            let status = &object["status"];
+            let open = status["completedAt"].is_null();
+            let (confirmed, suspended) = (
+                spec["stopConfirmed"] == true || status["stopConfirmedAt"].is_string(),
+                spec["suspend"] == true,
+            );
+            let actions = &judged["actions"];
+            let right = actions["confirm-stopped"] == (open && !confirmed && !suspended)
+                && actions["suspend"] == (open && !suspended)
+                && actions["resume"] == (open && suspended);
+            if !right {
+                wrong.insert(format!("actions {actions} for {spec:#} {status:#}"));
+            }
+        }
+        let key = (object["kind"].as_str().unwrap().to_owned(), reason, format!("{argo}, {kstatus}, {cel}"));
+        *table.entry(key).or_default() += 1;
+    }
+    for ((kind, reason, verdict), count) in &table {
+        println!("{kind:<14} {reason:<30} {count:>6}  {verdict}");
+    }
+    let first: Vec<&String> = wrong.iter().take(5).collect();
+    assert!(wrong.is_empty(), "{} wrong: {first:#?}", wrong.len());
+    let verdicts: BTreeSet<&str> = table.keys().map(|(.., verdict)| verdict.as_str()).collect();
+    assert!(verdicts.len() >= 5, "{verdicts:?}");
+    let reasons: BTreeSet<&str> = table.keys().map(|(_, reason, _)| reason.as_str()).collect();
+    assert!(reasons.len() >= 30, "only {reasons:?}");
+}
