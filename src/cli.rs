@@ -8,7 +8,9 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{api::v1alpha1, import, operator, plan, printable::printable_lines, replicator, telemetry};
+use crate::{
+    api::v1alpha1, import, operator, plan, plugin, printable::printable_lines, replicator, telemetry,
+};
 
 /// Moves Kafka consumer groups from one cluster to another, exactly and with a proof.
 #[derive(Parser)]
@@ -38,10 +40,17 @@ enum Command {
     Replicate(replicator::Arguments),
 }
 
-/// Runs the binary with the process's arguments.
+/// Runs the binary with the process's arguments: as what it is called.
 pub fn main() -> ExitCode {
-    let Cli { logs, command } = Cli::parse();
-    match telemetry::init(&logs).and_then(|_until_the_end| run(command)) {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name).file_stem().unwrap_or_default();
+    let outcome = if name == plugin::PROGRAM {
+        plugin::run(plugin::Arguments::parse())
+    } else {
+        let Cli { logs, command } = Cli::parse();
+        telemetry::init(&logs).and_then(|_until_the_end| run(command))
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "appmigration: {}", printable_lines(&error.to_string()));

@@ -9,7 +9,7 @@
 //! - [`controller`]: the two controllers: observe, decide (pure), execute (the only irreversible code), report.
 //! - [`replicator`]: the data plane of `appmigration replicate`: consume, add headers, produce.
 //! - [`pipeline`]: pure; what stands in a K2K pipeline file, as a replicator's spec.
-//! - [`plan`], [`import`]: plans for people, and pipeline files as manifests, on the command line.
+//! - [`plan`], [`import`], [`plugin`]: plans for people, pipeline files as manifests, `kubectl appmig`.
 //! - [`operator`], [`cli`], [`telemetry`]: the process around them.
 //! - [`runtime`]: what lets it be run: leader election, health, probes, metrics, back-off.
 //! - [`connections`], [`manifest`], [`mod@printable`], [`secrets`], [`secrets_files`], [`topic_partition`]: what they share.
@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod operator;
 pub mod pipeline;
 pub mod plan;
+pub mod plugin;
 pub mod printable;
 pub mod replicator;
 pub mod runtime;

@@ -8,6 +8,8 @@ use std::io::Write;
 
 use clap::Subcommand;
 
+pub use show::{Arguments as ShowArguments, run as show};
+
 use crate::{mapping::Plan, printable::printable_lines};
 
 /// Arguments of `appmigration plan`.

@@ -29,6 +29,7 @@ mod pipeline_files;
 mod plan_command;
 mod plan_conflicts;
 mod plan_files;
+mod plugin;
 mod random_logs;
 #[path = "../replicator/raw.rs"]
 #[allow(dead_code)]

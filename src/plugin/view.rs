@@ -1,0 +1,158 @@
+//! A migration as people see it: lines, and values for machines. Pure.
+
+use comfy_table::{Table, presets};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+
+use crate::{
+    api::v1alpha1::{AppMigration, ConditionType},
+    printable::printable,
+};
+
+/// The way of a migration, in its order.
+const STEPS: [ConditionType; 6] = [
+    ConditionType::ReplicatorReady,
+    ConditionType::StopConfirmed,
+    ConditionType::SourceGroupInactive,
+    ConditionType::ReplicationCaughtUp,
+    ConditionType::OffsetsMapped,
+    ConditionType::OffsetsCommitted,
+];
+
+/// How it stands with a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is done.
+    Done,
+    /// Only a change by a person helps.
+    Stalled,
+    /// It waits for somebody or something, or works.
+    Waits,
+}
+
+fn condition(object: &AppMigration, kind: ConditionType) -> Option<&Condition> {
+    object.status.as_ref()?.conditions.iter().find(|c| c.type_ == kind.as_str())
+}
+
+/// How it stands with this object as it is now.
+pub fn standing(object: &AppMigration) -> Standing {
+    let current = |c: &&Condition| c.observed_generation == object.metadata.generation;
+    let holds = |kind| condition(object, kind).filter(current).is_some_and(|c| c.status == "True");
+    if holds(ConditionType::Ready) {
+        Standing::Done
+    } else if holds(ConditionType::Stalled) {
+        Standing::Stalled
+    } else {
+        Standing::Waits
+    }
+}
+
+/// Reason and message of the outcome, or what stands in its place.
+pub fn outcome(object: &AppMigration) -> (String, String) {
+    condition(object, ConditionType::Ready).map_or_else(
+        || ("-".to_owned(), "the operator has not looked at it yet: is it running?".to_owned()),
+        |c| (c.reason.clone(), c.message.clone()),
+    )
+}
+
+/// Values for machines.
+pub fn json(object: &AppMigration) -> Value {
+    let (reason, message) = outcome(object);
+    let status = object.status.clone().unwrap_or_default();
+    json!({
+        "namespace": object.namespace(),
+        "name": object.name_any(),
+        "replicator": object.spec.replicator_ref.name,
+        "group": object.spec.consumer_group,
+        "targetGroup": object.spec.target_group(),
+        "standing": format!("{:?}", standing(object)),
+        "reason": reason,
+        "message": message,
+        "conditions": status.conditions,
+        "preview": status.preview,
+        "summary": status.summary,
+        "stopConfirmedAt": status.stop_confirmed_at,
+        "completedAt": status.completed_at,
+    })
+}
+
+/// A line for each migration.
+pub fn table(objects: &[AppMigration], with_namespace: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut header = vec!["NAME", "REPLICATOR", "GROUP", "REASON", "PARTITIONS", "MESSAGE"];
+    if with_namespace {
+        header.insert(0, "NAMESPACE");
+    }
+    table.set_header(header);
+    for object in objects {
+        let (reason, message) = outcome(object);
+        let summary = object.status.as_ref().and_then(|s| s.summary.as_ref());
+        let mut row = vec![
+            object.name_any(),
+            object.spec.replicator_ref.name.clone(),
+            printable(&object.spec.consumer_group).into_owned(),
+            reason,
+            summary.map(|s| s.progress.clone()).unwrap_or_default(),
+            printable(&message).into_owned(),
+        ];
+        if with_namespace {
+            row.insert(0, object.namespace().unwrap_or_default());
+        }
+        table.add_row(row);
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// The steps of one migration, and what came of it or would.
+pub fn story(object: &AppMigration) -> String {
+    let spec = &object.spec;
+    let mut lines = vec![format!(
+        "{} moves group {} by K2KReplicator {}{}",
+        object.name_any(),
+        printable(&spec.consumer_group),
+        spec.replicator_ref.name,
+        match &spec.target_consumer_group {
+            Some(group) if *group != spec.consumer_group => format!(", as {}", printable(group)),
+            _ => String::new(),
+        }
+    )];
+    let stalled = standing(object) == Standing::Stalled;
+    let mut open = true;
+    for kind in STEPS {
+        let found = condition(object, kind);
+        let mark = match found.map(|c| c.status.as_str()) {
+            Some("True") => "✓",
+            // The first that does not hold is the one that counts.
+            Some("False") if open && stalled => "✗",
+            Some("False") if open => "…",
+            _ => " ",
+        };
+        let told = match found {
+            Some(c) if c.status == "True" => c.reason.clone(),
+            Some(c) if c.status == "False" && open => format!("{}: {}", c.reason, printable(&c.message)),
+            _ => String::new(),
+        };
+        open &= found.is_none_or(|c| c.status == "True");
+        lines.push(format!("  {mark} {:<20} {told}", kind.as_str()).trim_end().to_owned());
+    }
+    let (reason, message) = outcome(object);
+    lines.push(format!("{reason}: {}", printable(&message)));
+    let status = object.status.clone().unwrap_or_default();
+    match (&status.preview, &status.summary) {
+        (_, Some(s)) => lines.push(format!(
+            "{} partitions, {} of them exact; {} records are read again, {} are missing",
+            s.progress, s.exact, s.reread, s.gaps
+        )),
+        (Some(p), None) => {
+            lines.push(format!(
+                "if it were stopped now: {} partitions, {} of them exact; {} records read again, {} still to be replicated",
+                p.partitions, p.exact, p.reread, p.lag
+            ));
+            lines.extend(p.blocks.iter().map(|block| format!("  in the way: {}", printable(block))));
+        }
+        _ => {}
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,125 @@
+//! `kubectl appmig`, by kubectl itself.
+
+use std::{fs, os::unix::fs::symlink, process::Command};
+
+use serde_json::Value;
+
+use crate::harness::{
+    Case, Reason,
+    stack::{DEADLINE, binary, var},
+};
+
+/// Exit code, stdout, stderr.
+fn appmig(case: &Case, arguments: &[&str]) -> (i32, String, String) {
+    let folder = format!("{}/plugin-{}", var("STACK_DIR"), case.namespace);
+    let _ = fs::create_dir(&folder);
+    let _ = symlink(binary(), format!("{folder}/kubectl-appmig"));
+    let output = Command::new(var("KUBECTL"))
+        .arg("appmig")
+        .args(arguments)
+        .args(["-n", &case.namespace])
+        .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// What it prints; it must have succeeded.
+fn shown(case: &Case, arguments: &[&str]) -> String {
+    let (code, out, err) = appmig(case, arguments);
+    assert_eq!(code, 0, "{out}{err}");
+    out
+}
+
+#[test]
+fn from_the_list_to_the_plan() {
+    let case = Case::new("plugin");
+    let (code, out, err) = appmig(&case, &["list"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.contains(&format!("There is no AppMigration in {}.", case.namespace)), "{err}");
+    let orders = case.topic("orders", 2);
+    for partition in 0..2 {
+        orders.fill(partition, 10).copy(partition, 0..10);
+    }
+    case.committed(&orders, &[(0, 4), (1, 10)]);
+    case.replicator(|_| {});
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    app.wait("its preview", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.preview.is_some()));
+
+    let list = shown(&case, &["list"]);
+    assert!(list.contains("REASON") && list.contains("AwaitingStopConfirmation"), "{list}");
+    let list: Value = serde_json::from_str(&shown(&case, &["list", "-o", "json"])).unwrap();
+    assert_eq!((&list[0]["name"], &list[0]["standing"]), (&"app".into(), &"Waits".into()));
+    let story = shown(&case, &["status", "app"]);
+    assert!(story.contains("  ✓ ReplicatorReady      Ready\n"), "{story}");
+    assert!(
+        story.contains("  … StopConfirmed        AwaitingStopConfirmation: stop the application"),
+        "{story}"
+    );
+    assert!(story.contains("if it were stopped now: 2 partitions, 2 of them exact"), "{story}");
+
+    // Nobody is there to be asked.
+    let (code, _, err) = appmig(&case, &["confirm", "app"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("--yes confirms without a question"), "{err}");
+    assert!(!app.get().spec.stop_confirmed);
+    let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    let told = shown(&case, &["status", "app", "--watch", "--timeout", "60s"]);
+    assert!(told.contains("✓ OffsetsCommitted     Committed"), "{told}");
+    assert!(
+        told.trim_end().ends_with("2/2 partitions, 2 of them exact; 0 records are read again, 0 are missing"),
+        "{told}"
+    );
+    app.completes_exactly();
+    let plan = shown(&case, &["plan", "app"]);
+    assert!(plan.contains("committed and read back") && plan.contains("orders-1"), "{plan}");
+    let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("AppMigration app is done"), "{err}");
+}
+
+#[test]
+fn what_is_stalled_ends_the_watch_with_its_reason() {
+    let case = Case::new("plugin-stalled");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, (0..4).chain(6..10));
+    case.committed(&orders, &[(0, 4)]);
+    case.replicator(|_| {});
+    case.migrate(|_| {}).stalls(Reason::GapOnTarget, &[&orders.at(0)]);
+    let (code, out, err) = appmig(&case, &["status", "app", "--watch"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("  ✗ OffsetsMapped        GapOnTarget: "), "{out}");
+    assert!(err.contains("stalled: GapOnTarget: "), "{err}");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let case = Case::new("plugin-missing");
+    for command in ["status", "confirm", "plan"] {
+        let (code, _, err) = appmig(&case, &[command, "nothing"]);
+        assert_eq!(code, 1);
+        let words = format!("there is no AppMigration nothing in namespace {}", case.namespace);
+        assert!(err.contains(&words), "{command}: {err}");
+    }
+    let output = Command::new(binary()).arg("--version").output().unwrap();
+    assert!(output.status.success());
+}
+
+#[test]
+fn shells_can_complete_it() {
+    let case = Case::new("plugin-shell");
+    for shell in ["bash", "zsh", "fish"] {
+        let folder = format!("{}/plugin-{}", var("STACK_DIR"), case.namespace);
+        let _ = fs::create_dir(&folder);
+        let _ = symlink(binary(), format!("{folder}/kubectl-appmig"));
+        let output =
+            Command::new(format!("{folder}/kubectl-appmig")).args(["completion", shell]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && text.contains("confirm") && text.contains("kubectl-appmig"),
+            "{text}"
+        );
+    }
+}
