@@ -88,7 +88,8 @@ fn gitops_tools_judge_every_object_as_it_is() {
         let seen = [&judged["argo"]["status"], &judged["kstatus"], &judged["cel"]];
         let well = *seen[0] == argo && *seen[1] == kstatus && (!migration || *seen[2] == cel);
         if !well {
-            wrong.insert(format!("{}: {seen:?}, not {:?}\n{object:#}", reason, [argo, kstatus, cel]));
+            let (name, status) = (&object["metadata"]["name"], &object["status"]);
+            wrong.insert(format!("{name}, {reason}: {seen:?}, not {:?}: {status}", [argo, kstatus, cel]));
         }
         // Nothing of what the operator says is lost on the way.
         let (told, message) = (judged["argo"]["message"].as_str().unwrap(), ready.map(|c| &c["message"]));

@@ -99,7 +99,16 @@ func evaluate(object *unstructured.Unstructured, script string, into any) error 
 			return err
 		}
 	}
-	machine.SetGlobal("obj", luajson.DecodeValue(machine, object.Object))
+	text, err := object.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	// Numbers as Lua has them: the decoder knows no int64.
+	value, err := luajson.Decode(machine, text)
+	if err != nil {
+		return err
+	}
+	machine.SetGlobal("obj", value)
 	if err := machine.DoString(script); err != nil {
 		return err
 	}
