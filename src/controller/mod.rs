@@ -22,7 +22,11 @@ use crate::{crash, runtime::leader::NotLeading};
 
 pub use app_migration::{Foreseen, foresee, journal};
 pub use context::{Context, Options};
+pub use fault::Fault;
+pub use pipeline::{Loaded, load};
+pub use replicator::Replicator;
 pub use run::{installed, run};
+pub use secrets::NamespaceSecrets;
 
 /// Each call to the API server has this deadline.
 const KUBERNETES_DEADLINE: Duration = Duration::from_secs(15);

@@ -115,6 +115,16 @@ impl Cluster {
         .await
     }
 
+    /// The names of all groups that the principal may see, in order.
+    pub async fn groups(&self) -> Result<Vec<String>, KafkaError> {
+        let listed = self.call(Call::ListGroups, "list groups", |handle, patience| {
+            ffi::list_groups(handle.native(), patience)
+        });
+        let mut names = listed.await?;
+        names.sort();
+        Ok(names)
+    }
+
     /// State, protocol and members of a group. One that does not exist is `Dead`, see
     /// [`GroupDescription::not_found`].
     pub async fn group(&self, group: &str) -> Result<GroupDescription, KafkaError> {

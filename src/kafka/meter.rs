@@ -25,6 +25,8 @@ pub enum Call {
     DescribeTopics,
     /// Settings of topics.
     DescribeConfigs,
+    /// All groups.
+    ListGroups,
     /// A group's state and members.
     DescribeGroup,
     /// A group's committed offsets.
@@ -52,6 +54,7 @@ impl Call {
             Self::ListTopics => "list_topics",
             Self::DescribeTopics => "describe_topics",
             Self::DescribeConfigs => "describe_configs",
+            Self::ListGroups => "list_groups",
             Self::DescribeGroup => "describe_group",
             Self::CommittedOffsets => "committed_offsets",
             Self::LogStarts => "log_starts",

@@ -1,6 +1,7 @@
 //! `kubectl appmig`: migrations for people, with the rights of whoever runs it. The same binary under the name
 //! `kubectl-appmig`, which kubectl finds on the PATH.
 
+mod candidates;
 mod confirm;
 mod list;
 mod status;
@@ -36,6 +37,8 @@ enum Command {
     Confirm(confirm::Arguments),
     /// Show the stored plan of a migration.
     Plan(plan::ShowArguments),
+    /// List the groups of a replicator's source that could be moved.
+    Candidates(candidates::Arguments),
     /// Print what a shell needs to complete commands.
     Completion {
         /// The shell.
@@ -106,6 +109,7 @@ pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         Command::Status(arguments) => runtime.block_on(status::run(&arguments)),
         Command::Confirm(arguments) => runtime.block_on(confirm::run(&arguments)),
         Command::Plan(arguments) => runtime.block_on(plan::show(&arguments)),
+        Command::Candidates(arguments) => runtime.block_on(candidates::run(&arguments)),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), PROGRAM, &mut std::io::stdout());
             Ok(())

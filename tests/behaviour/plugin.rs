@@ -2,10 +2,10 @@
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{
-    Case, Reason,
+    Case, Member, Reason, Side,
     stack::{DEADLINE, binary, var},
 };
 
@@ -78,6 +78,41 @@ fn from_the_list_to_the_plan() {
     let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
     assert_eq!(code, 1);
     assert!(err.contains("AppMigration app is done"), "{err}");
+}
+
+#[test]
+fn candidates_are_the_groups_of_the_source() {
+    let case = Case::new("candidates");
+    let orders = case.topic("orders", 2);
+    let elsewhere = format!("outside-{}", case.namespace);
+    Side::Source.create_topic(&elsewhere, 1, &[]);
+    orders.fill(0, 10).fill(1, 10);
+    let [idle, busy] = ["idle", "busy"].map(|name| format!("{}-{name}", case.group));
+    let at = |offset: i64, topic: &str, partition| ((topic.to_owned(), partition), offset.into());
+    case.commit(
+        Side::Source,
+        &idle,
+        [at(4, &orders.name, 0), at(10, &orders.name, 1), at(0, &elsewhere, 0)].into(),
+    );
+    let member = Member::classic(Side::Source, &busy, &orders.name);
+    case.replicator(|_| {});
+    let app = case.migrate_as("mine", |spec| {
+        spec.consumer_group.clone_from(&idle);
+        spec.stop_confirmed = false;
+    });
+    let all: Value = serde_json::from_str(&shown(&case, &["candidates", "k2k", "-o", "json"])).unwrap();
+    let of = |group: &str| all.as_array().unwrap().iter().find(|g| g["group"] == group).unwrap().clone();
+    let idle_is = json!({
+        "group": idle, "state": "Empty", "members": 0, "partitions": 3, "lag": 6,
+        "routedTopics": [orders.name], "unroutedTopics": [elsewhere], "migration": app.name,
+    });
+    assert_eq!(of(&idle), idle_is);
+    assert_eq!((&of(&busy)["members"], &of(&busy)["migration"]), (&json!(1), &Value::Null));
+    let table = shown(&case, &["candidates", "k2k"]);
+    assert!(table.lines().any(|line| line.starts_with(&idle) && line.contains(&elsewhere)), "{table}");
+    member.leave();
+    let (code, _, err) = appmig(&case, &["candidates", "nothing"]);
+    assert!(code == 1 && err.contains("there is no K2KReplicator nothing in namespace"), "{err}");
 }
 
 #[test]

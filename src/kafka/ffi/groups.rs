@@ -146,6 +146,39 @@ fn read_group_result(groups: &[*const sys::rd_kafka_group_result_t]) -> Result<V
     }
 }
 
+/// The names of all groups that the principal may see. A broker that does not answer is a failure: its groups would be
+/// missing.
+pub(in crate::kafka) fn list_groups(
+    client: &NativeClient,
+    patience: &Patience,
+) -> Result<Vec<String>, Failure> {
+    let event = ask(
+        client,
+        Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS,
+        patience,
+        plain,
+        // SAFETY: all are valid.
+        |client, options, queue| unsafe { sys::rd_kafka_ListConsumerGroups(client, options, queue) },
+    )?;
+    // SAFETY: the result and all that it points to live as long as the event.
+    unsafe {
+        let result = sys::rd_kafka_event_ListConsumerGroups_result(event.ptr());
+        if result.is_null() {
+            return Err(Failure::call(code::BAD_MSG));
+        }
+        let mut count = 0;
+        let errors = sys::rd_kafka_ListConsumerGroups_result_errors(result, &raw mut count);
+        if let Some(&error) = array(errors, count).first() {
+            error_of(error)?;
+        }
+        let groups = sys::rd_kafka_ListConsumerGroups_result_valid(result, &raw mut count);
+        let name = |&group: &*const sys::rd_kafka_ConsumerGroupListing_t| {
+            text(sys::rd_kafka_ConsumerGroupListing_group_id(group))
+        };
+        Ok(array(groups, count).iter().map(name).collect())
+    }
+}
+
 /// One group's state, protocol and members.
 pub(in crate::kafka) fn describe_group(
     client: &NativeClient,

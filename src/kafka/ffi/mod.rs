@@ -20,7 +20,7 @@ use std::{
 pub(super) use admin::{Isolation, OffsetSpec, describe_topics, list_offsets};
 pub(super) use consume::{ConsumerQueue, Polled, RawHeaders, RecordEvent};
 pub(super) use group_consumer::{GroupConsumer, GroupEvent};
-pub(super) use groups::{alter_offsets, committed, describe_group};
+pub(super) use groups::{alter_offsets, committed, describe_group, list_groups};
 pub(super) use metadata::{cluster_id, list_topics};
 pub(super) use probe_consumer::ProbeConsumer;
 pub(super) use producer::{HeaderList, Outgoing, Producer, ProducerEvent, TopicHandle};
