@@ -37,8 +37,9 @@ fn condition(object: &AppMigration, kind: ConditionType) -> Option<&Condition> {
 
 /// How it stands with this object as it is now.
 pub fn standing(object: &AppMigration) -> Standing {
-    let current = |c: &&Condition| c.observed_generation == object.metadata.generation;
-    let holds = |kind| condition(object, kind).filter(current).is_some_and(|c| c.status == "True");
+    let seen = object.status.as_ref().and_then(|status| status.observed_generation);
+    let current = seen == object.metadata.generation;
+    let holds = |kind| current && condition(object, kind).is_some_and(|c| c.status == "True");
     if holds(ConditionType::Ready) {
         Standing::Done
     } else if holds(ConditionType::Stalled) {
