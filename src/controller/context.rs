@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    app_migration::{QuietWatch, Standstill},
+    app_migration::{Confirmations, QuietWatch, Standstill},
     cache::Cache,
     fault::{Fault, Side},
     lanes::Lanes,
@@ -90,6 +90,8 @@ pub struct Context {
     pub claim: Claim,
     /// How much is done at once.
     pub lanes: Lanes,
+    /// Confirmations as the watch has seen them.
+    pub confirmations: Arc<Confirmations>,
     stop: watch::Receiver<bool>,
     recorder: Recorder,
     filled: watch::Sender<bool>,
@@ -113,6 +115,7 @@ impl Context {
         replicators: Cache<K2KReplicator>,
         options: Options,
         claim: Claim,
+        confirmations: Arc<Confirmations>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let reporter =
@@ -126,6 +129,7 @@ impl Context {
             lanes: Lanes::new(options.concurrency.into()),
             options,
             claim,
+            confirmations,
             stop,
             filled: watch::Sender::new(false),
             paces: Mutex::default(),

@@ -1,6 +1,10 @@
 //! Runs both controllers until they are told to stop.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backon::ExponentialBuilder;
 use futures::{StreamExt, channel::mpsc};
@@ -25,7 +29,8 @@ use crate::{
 };
 
 use super::{
-    Context, KubeError, Options, app_migration,
+    Context, KubeError, Options,
+    app_migration::{self, Confirmations},
     cache::{self, Cache},
     k2k_replicator, malformed, measure,
 };
@@ -65,7 +70,13 @@ pub async fn run(
         }
     };
     let config = watcher::Config::default().timeout(WATCH);
-    let (of_migrations, all) = cache::watched(migrations.clone(), config.clone(), |_| {});
+    let confirmations = Arc::new(Confirmations::default());
+    let seen = Arc::clone(&confirmations);
+    let (of_migrations, all) = cache::watched(migrations.clone(), config.clone(), move |migration| {
+        if let Ok(migration) = &migration.0 {
+            seen.saw(migration, Instant::now());
+        }
+    });
     let (store, (told, affected)) = (all.clone(), mpsc::unbounded());
     let (of_replicators, known) = cache::watched(replicators.clone(), config, move |replicator| {
         for migration in users(&store, replicator) {
@@ -77,7 +88,8 @@ pub async fn run(
     let replicator = Controller::for_stream(of_replicators, known.clone());
     let (cached, known) = (Cache::new(all), Cache::new(known));
     let leads = claim.clone();
-    let context = Arc::new(Context::new(client, cached, known.clone(), options, claim, stop.clone()));
+    let context =
+        Arc::new(Context::new(client, cached, known.clone(), options, claim, confirmations, stop.clone()));
     let measured = Arc::downgrade(&context);
     metrics::at_each_scrape(move |metrics| {
         metrics.leader.set(leads.holds().into());
@@ -226,7 +238,7 @@ async fn evict(context: &Context) {
 fn retry<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &KubeError, context: Arc<Context>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
     let cap = if error.is_stale() { Duration::from_secs(1) } else { context.options.backoff_max };
-    let delay = context.pace(&uid, |pace| pace.back_off(cap, pace::jitter(), std::time::Instant::now()));
+    let delay = context.pace(&uid, |pace| pace.back_off(cap, pace::jitter(), Instant::now()));
     Action::requeue(delay)
 }
 

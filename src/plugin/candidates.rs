@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use super::{Output, Place, Server, TIMEOUT};
+use super::{Output, Place, Server, TIMEOUT, view};
 use crate::{
     TopicPartition,
     api::v1alpha1::{AppMigration, K2KReplicator},
@@ -181,5 +181,5 @@ fn table(candidates: &[Candidate]) -> String {
             }
         });
     }
-    table.trim_fmt() + "\n"
+    view::lines(&table)
 }

@@ -103,7 +103,12 @@ pub fn table(objects: &[AppMigration], with_namespace: bool) -> String {
         }
         table.add_row(row);
     }
-    table.trim_fmt() + "\n"
+    lines(&table)
+}
+
+/// As kubectl prints tables: nothing before the first column.
+pub fn lines(table: &Table) -> String {
+    table.trim_fmt().lines().map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
 }
 
 /// The steps of one migration, and what came of it or would.

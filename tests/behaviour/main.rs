@@ -23,6 +23,7 @@ mod immutability;
 mod large;
 mod lifecycle;
 mod malformed;
+mod managers;
 mod metadata_limit;
 mod origins;
 mod pipeline_files;

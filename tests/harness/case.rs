@@ -194,7 +194,7 @@ impl Case {
     }
 
     /// A case alone starts the operator itself where it needs it otherwise.
-    fn with_operator(&self) {
+    pub fn with_operator(&self) {
         operator::ensure();
         assert!(
             self.gate.is_alone() || operator::is_running(),

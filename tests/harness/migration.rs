@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,7 +20,14 @@ pub struct Migration<'c> {
     pub uid: String,
 }
 
-impl Migration<'_> {
+impl<'c> Migration<'c> {
+    /// One that somebody else has made.
+    pub fn of(case: &'c Case, name: &str) -> Self {
+        case.with_operator();
+        let found = block_on(case.api::<AppMigration>().get(name)).unwrap();
+        Self { case, name: name.to_owned(), uid: found.uid().unwrap() }
+    }
+
     /// As the API server has it now.
     pub fn get(&self) -> AppMigration {
         block_on(self.case.api().get(&self.name)).unwrap()

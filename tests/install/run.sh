@@ -54,7 +54,7 @@ cleanup() {
   for release in "${RELEASES[@]+"${RELEASES[@]}"}"; do
     "$HELM" uninstall "${release#*/}" -n "${release%/*}" --ignore-not-found >/dev/null 2>&1
   done
-  "$KUBECTL" delete namespace "$ID" "$ONE" "$ID-kustomize" --wait=false --ignore-not-found >/dev/null 2>&1
+  "$KUBECTL" delete namespace "$ID" "$ONE" "$ID-kustomize" "$ID-up" --wait=false --ignore-not-found >/dev/null 2>&1
   rm -rf "$WORK"
 }
 trap cleanup EXIT
@@ -221,6 +221,29 @@ same "one namespace: the account has its rights there" "$(sort <<<"$EXPECTED_RIG
 same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
 same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace","'"$ONE"'"]' \
   "$(get deployment -n "$ONE" "$ID-operator" -o 'jsonpath={.spec.template.spec.containers[0].args}')"
+
+### from the chart before this one, and back
+
+UP=$ID-up
+RELEASES+=("$UP/$ID")
+PREVIOUS=("$PROJECT"/tests/install/appmigration-*.tgz)
+check "the chart before this one installs" "$HELM" install "$ID" "${PREVIOUS[0]}" -n "$UP" --create-namespace \
+  --take-ownership --force-conflicts --set logLevel=debug
+check "a migration is created" "$KUBECTL" apply -n "$UP" -f "$PROJECT/deploy/samples/plaintext.yaml"
+objects() { get k2k,appmig -n "$UP" -o 'jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec}{"\n"}{end}'; }
+LEVEL='jsonpath={.spec.template.spec.containers[0].env[?(@.name=="APPMIGRATION_LOG_LEVEL")].value}'
+OBJECTS=$(objects)
+check "helm upgrade to this one" "$HELM" upgrade "$ID" "$CHART" -n "$UP" --reset-then-reuse-values
+same "an upgrade leaves the objects as they are" "$OBJECTS" "$(objects)"
+same "an upgrade keeps values" debug "$(get deployment -n "$UP" "$ID-operator" -o "$LEVEL")"
+same "an upgrade brings the definitions" "$(sed -E 's/ [0-9]+ / /' <<<"$BEFORE")" "$(crd_specs | sed -E 's/ [0-9]+ / /')"
+check "an upgrade brings what is new" get service -n "$UP" "$ID-operator"
+check "helm rollback" "$HELM" rollback "$ID" 1 -n "$UP"
+same "a rollback leaves the objects as they are" "$OBJECTS" "$(objects)"
+refuses "a rollback takes away what was new" NotFound "$KUBECTL" get service -n "$UP" "$ID-operator"
+check "helm uninstall" "$HELM" uninstall "$ID" -n "$UP"
+same "uninstalling leaves the objects as they are" "$OBJECTS" "$(objects)"
+check "the definitions of now are put back" "$KUBECTL" apply -k "$PROJECT/crds"
 
 echo "$PASSED passed, $FAILED failed"
 ((FAILED == 0))

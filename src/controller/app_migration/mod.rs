@@ -2,6 +2,7 @@
 //! there is nothing more to do now; then it reports.
 
 mod afterwards;
+mod confirmed;
 mod decide;
 mod execute;
 mod existing;
@@ -38,6 +39,7 @@ use live::Live;
 use rungs::Rungs;
 use step::{Look, Next, Rest, Step};
 
+pub use confirmed::Confirmations;
 pub use facts::Standstill;
 pub use observe::{Foreseen, foresee};
 pub use quiet::QuietWatch;
@@ -72,7 +74,7 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
-    let (lane, work) = live::lane(&object);
+    let (lane, work) = live::lane(&context.confirmations.counted(object.as_ref().clone(), Instant::now()));
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     // It may wait for long, and be another one by then.
     drop(object);
@@ -83,6 +85,7 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
     let Some(object) = context.migrations.get(&namespace, &name) else {
         return Ok(Action::await_change());
     };
+    let object = context.confirmations.counted(object, Instant::now());
     // Boxed: many wait for their place, few walk.
     Box::pin(walk(object, &context, &uid)).await
 }
