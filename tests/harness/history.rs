@@ -117,17 +117,21 @@ impl History {
         let start = Instant::now();
         let mut versions = self.lock();
         loop {
-            if let Some(newest) = versions.get(key).and_then(|v| v.last())
-                && predicate(newest)
-            {
+            let newest = versions.get(key).and_then(|all| all.last()).cloned();
+            // Without the lock: the predicate may ask the API server, whose answer comes by the thread that notes.
+            drop(versions);
+            if let Some(newest) = newest.as_ref().filter(|newest| predicate(newest)) {
                 return Some(newest.clone());
             }
             let left = deadline.checked_sub(start.elapsed())?;
-            versions = self
-                .changed
-                .wait_timeout(versions, left.min(Duration::from_secs(1)))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            versions = self.lock();
+            if versions.get(key).and_then(|all| all.last()) == newest.as_ref() {
+                versions = self
+                    .changed
+                    .wait_timeout(versions, left.min(Duration::from_secs(1)))
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
         }
     }
 }
