@@ -135,8 +135,7 @@ fn count<'a>(all: impl Iterator<Item = Option<&'a [Condition]>>) -> HashMap<Reas
 
 /// What `Ready` of a migration can say: its own reasons, and those for which an earlier condition is not True.
 fn of_migrations() -> impl Iterator<Item = Reason> {
-    let earlier = ConditionType::ALL.iter().take_while(|kind| **kind != ConditionType::Ready);
-    let earlier = earlier.flat_map(|kind| &kind.reasons()[1..]);
+    let earlier = ConditionType::LADDER.iter().flat_map(|kind| &kind.reasons()[1..]);
     earlier.chain(ConditionType::Ready.reasons()).chain(&[Reason::NotJudged]).copied()
 }
 

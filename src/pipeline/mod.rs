@@ -9,15 +9,21 @@ mod replication;
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 use crate::api::v1alpha1::{
     Features, HeaderNames, K2KReplicator, K2KReplicatorSpec, PipelineFrom, SourceSpec, Toggle, Tracing,
     TracingHeaders,
 };
-use crate::mapping::plan::sha256;
+use crate::{manifest, mapping::plan::sha256};
 
 use object::Object;
+
+static CRD: LazyLock<CustomResourceDefinition> = LazyLock::new(K2KReplicator::crd);
 
 /// Where the values of a file's secrets are.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +170,12 @@ pub fn fill(replicator: &K2KReplicator, from: &PipelineFrom, text: &str) -> Resu
     let translated = translate(text, &replicator.spec, Secrets::Of(secret))?;
     let mut filled = replicator.clone();
     filled.spec = merge(&replicator.spec, translated.spec);
+    // What the API server would have refused in the object is no better in a file.
+    let document = serde_json::to_value(&filled).unwrap_or_default();
+    let problems = manifest::problems(&CRD, &document);
+    if !problems.is_empty() {
+        return Err(PipelineError { problems });
+    }
     Ok(Filled { replicator: filled, unused: translated.unused, digest: sha256(text) })
 }
 

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::api::v1alpha1::{
-    Features, K2KReplicatorSpec, SaslMechanism, SecretKeyRef, SourceSpec, TargetPartitioning, TargetTopic,
-    Toggle, Tracing,
+    ConfigMapKeyRef, Features, K2KReplicator, K2KReplicatorSpec, PipelineFrom, SaslMechanism, SecretKeyRef,
+    SourceSpec, TargetPartitioning, TargetTopic, Toggle, Tracing,
 };
 
 use super::{Secrets, Translated, merge, translate};
@@ -216,6 +216,35 @@ fn what_cannot_be_reached_is_refused_with_the_way_out() {
     for text in ["- a", "a: [", "just text"] {
         assert!(translate(text, &own(), Secrets::Of(None)).is_err(), "{text}");
     }
+}
+
+fn filled(text: &str) -> Result<super::Filled, super::PipelineError> {
+    let replicator = K2KReplicator::new("k2k", own());
+    let name = "pipeline".to_owned();
+    let config_map_ref = ConfigMapKeyRef { name, key: "config.yaml".into() };
+    let from = PipelineFrom { config_map_ref, secret_ref: None };
+    super::fill(&replicator, &from, text)
+}
+
+/// Whoever may write the ConfigMap gets past no bound that the CRD sets.
+#[test]
+fn a_file_is_bound_as_the_object_is() {
+    assert!(filled(MINIMAL).is_ok());
+    let flow = "  - source: { topic: a }\n    sink: { topic: source, partition: source }\n";
+    let error = filled(&format!("{MINIMAL}{}", flow.repeat(64))).err().unwrap().to_string();
+    assert!(error.contains("spec.replication"), "{error}");
+    let error = filled(&MINIMAL.replace(".*", &"a".repeat(600))).err().unwrap().to_string();
+    assert!(error.contains("spec.replication[0].topics[0]"), "{error}");
+}
+
+#[test]
+fn a_file_that_unfolds_without_end_is_refused() {
+    let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for n in 1..12 {
+        let list = vec![format!("*a{}", n - 1); 10].join(",");
+        text += &format!("a{n}: &a{n} [{list}]\n");
+    }
+    assert!(translate(&(text + MINIMAL), &own(), Secrets::Of(None)).is_err());
 }
 
 #[test]

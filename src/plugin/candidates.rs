@@ -65,7 +65,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
         found.ok_or_else(|| format!("there is no K2KReplicator {name} in namespace {}", server.namespace))?;
     let told =
         |fault: controller::Fault| format!("K2KReplicator {name}: {}: {}", fault.reason, fault.message);
-    let Loaded { replicator, .. } = controller::load(&object, &server.client).await.map_err(told)?;
+    let Loaded { replicator, .. } = controller::load(&object, &server.client).await?.map_err(told)?;
     let secrets = NamespaceSecrets::new(server.client.clone(), &server.namespace);
     let connection = connections::resolve("spec.source", &replicator.source.cluster, &secrets).await;
     let connection = connection.map_err(|error| format!("K2KReplicator {name}: {error}"))?;

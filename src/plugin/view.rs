@@ -10,16 +10,6 @@ use crate::{
     printable::printable,
 };
 
-/// The way of a migration, in its order.
-const STEPS: [ConditionType; 6] = [
-    ConditionType::ReplicatorReady,
-    ConditionType::StopConfirmed,
-    ConditionType::SourceGroupInactive,
-    ConditionType::ReplicationCaughtUp,
-    ConditionType::OffsetsMapped,
-    ConditionType::OffsetsCommitted,
-];
-
 /// How it stands with a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -126,7 +116,7 @@ pub fn story(object: &AppMigration) -> String {
     )];
     let stalled = standing(object) == Standing::Stalled;
     let mut open = true;
-    for kind in STEPS {
+    for kind in ConditionType::LADDER {
         let found = condition(object, kind);
         let mark = match found.map(|c| c.status.as_str()) {
             Some("True") => "✓",

@@ -184,6 +184,16 @@ vocabulary! {
 }
 
 impl ConditionType {
+    /// The way of a migration: the conditions before `Ready`, in order.
+    pub const LADDER: [Self; 6] = [
+        Self::ReplicatorReady,
+        Self::StopConfirmed,
+        Self::SourceGroupInactive,
+        Self::ReplicationCaughtUp,
+        Self::OffsetsMapped,
+        Self::OffsetsCommitted,
+    ];
+
     /// The reasons that it can have, besides `NotJudged`: first that of a True one, then those of the others.
     /// `Ready` can also have the reason of each condition before it, and `Stalled` that of `Ready`.
     pub fn reasons(self) -> &'static [Reason] {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{AppMigration, ConditionType},
+    api::v1alpha1::{AppMigration, ConditionType, Reason},
     kafka::Committed,
     mapping::Plan,
 };
@@ -73,9 +73,9 @@ async fn committed(
     let namespace = object.namespace().unwrap_or_default();
     let name = &object.spec.replicator_ref.name;
     let Some(found) = context.replicators.get(&namespace, name) else { return Ok(None) };
-    let Ok(Loaded { replicator, .. }) = pipeline::load(&found, &context.client).await else {
-        return Ok(None);
-    };
+    let loaded = pipeline::load(&found, &context.client).await;
+    let loaded = loaded.map_err(|error| Fault::new(Reason::SourceUnavailable, error.to_string()))?;
+    let Loaded { replicator, .. } = loaded?;
     let source = context.connect(&namespace, Side::Source, &replicator.source.cluster).await?;
     let committed = source.committed(&object.spec.consumer_group).await;
     committed.map(Some).map_err(|error| Fault::kafka(Side::Source, &error))

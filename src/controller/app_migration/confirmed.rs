@@ -32,8 +32,8 @@ impl Confirmations {
         }
     }
 
-    /// The object as it is to be looked at: confirmed where it was, for this very move.
-    pub fn counted(&self, mut object: AppMigration, now: Instant) -> AppMigration {
+    /// Whether it is to be looked at as confirmed: it was, for this very move.
+    pub fn count(&self, object: &AppMigration, now: Instant) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let given = seen.get(&object.uid().unwrap_or_default());
         let is_same = |spec: &AppMigrationSpec| {
@@ -43,8 +43,7 @@ impl Confirmations {
                 && spec.topics == object.spec.topics
         };
         let counts = given.is_some_and(|(at, spec)| now.duration_since(*at) < VALID && is_same(spec));
-        object.spec.stop_confirmed |= counts && !object.spec.suspend;
-        object
+        counts && !object.spec.suspend
     }
 }
 
@@ -67,9 +66,8 @@ mod tests {
     #[test]
     fn a_confirmation_that_is_taken_back_at_once_counts_for_the_same_move_alone() {
         let (seen, start) = (Confirmations::default(), Instant::now());
-        let confirms = |later: u64, object: AppMigration| {
-            seen.counted(object, start + Duration::from_secs(later)).spec.stop_confirmed
-        };
+        let confirms =
+            |later: u64, object: AppMigration| seen.count(&object, start + Duration::from_secs(later));
         assert!(!confirms(0, version(|_| {})));
         seen.saw(&version(|o| o["spec"]["stopConfirmed"] = json!(true)), start);
         seen.saw(&version(|_| {}), start);

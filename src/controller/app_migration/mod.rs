@@ -33,7 +33,7 @@ use crate::{
 
 use crate::runtime::pace;
 
-use super::{Context, KubeError};
+use super::{Context, KubeError, lanes::Work};
 use decide::decide;
 use live::Live;
 use rungs::Rungs;
@@ -74,7 +74,10 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
     if let Some(rest) = context.pace(&uid, |pace| pace.rest(&fingerprint, Instant::now())) {
         return Ok(Action::requeue(rest));
     }
-    let (lane, work) = live::lane(&context.confirmations.counted(object.as_ref().clone(), Instant::now()));
+    let (lane, mut work) = live::lane(&object);
+    if context.confirmations.count(&object, Instant::now()) {
+        work = Work::Migration;
+    }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     // It may wait for long, and be another one by then.
     drop(object);
@@ -82,10 +85,10 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
         place = context.lanes.look(&lane, work) => place,
         () = context.stopped() => return Ok(Action::await_change()),
     };
-    let Some(object) = context.migrations.get(&namespace, &name) else {
+    let Some(mut object) = context.migrations.get(&namespace, &name) else {
         return Ok(Action::await_change());
     };
-    let object = context.confirmations.counted(object, Instant::now());
+    object.spec.stop_confirmed |= context.confirmations.count(&object, Instant::now());
     // Boxed: many wait for their place, few walk.
     Box::pin(walk(object, &context, &uid)).await
 }

@@ -26,7 +26,7 @@ use super::{
     },
     journal,
     live::Live,
-    rungs::{self, LADDER, Rungs},
+    rungs::{self, Rungs},
     seen::Mapping,
 };
 
@@ -193,7 +193,7 @@ pub(super) fn apply(status: &mut AppMigrationStatus, rungs: &Rungs, generation: 
     let list = &mut status.conditions;
     let ready = rungs.ready();
     if !rungs.suspended {
-        for kind in LADDER {
+        for kind in ConditionType::LADDER {
             let statement = rungs.get(kind).cloned().unwrap_or_else(Rungs::not_judged);
             conditions::set(list, kind, &statement, generation, now);
         }

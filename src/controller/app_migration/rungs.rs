@@ -6,16 +6,6 @@ use crate::api::v1alpha1::{AppMigration, ConditionType, Reason};
 
 use super::super::conditions::{Statement, Status};
 
-/// The conditions before `Ready`, in order.
-pub const LADDER: [ConditionType; 6] = [
-    ConditionType::ReplicatorReady,
-    ConditionType::StopConfirmed,
-    ConditionType::SourceGroupInactive,
-    ConditionType::ReplicationCaughtUp,
-    ConditionType::OffsetsMapped,
-    ConditionType::OffsetsCommitted,
-];
-
 /// What the conditions are to say. Those that were not judged are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rungs {
@@ -70,7 +60,12 @@ impl Rungs {
         if let Some(ready) = &self.ready {
             return ready.clone();
         }
-        let open = || LADDER.iter().filter_map(|kind| self.get(*kind)).filter(|s| s.status != Status::True);
+        let open = || {
+            ConditionType::LADDER
+                .iter()
+                .filter_map(|kind| self.get(*kind))
+                .filter(|s| s.status != Status::True)
+        };
         let first = open().find(|s| self.is_stalled(s)).or_else(|| open().next());
         let first = first.cloned().unwrap_or_else(Self::not_judged);
         Statement { status: Status::False, ..first }

@@ -57,10 +57,13 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
     let lane = (object.namespace().unwrap_or_default(), object.name_any());
     let checked = async {
         let _place = context.lanes.look(&lane, Work::Check).await;
-        observe(&object, &context).await
+        match pipeline::load(&object, &context.client).await? {
+            Ok(loaded) => Ok::<_, KubeError>(observe(&object, loaded, &context).await),
+            Err(fault) => Ok(Err(fault)),
+        }
     };
     let seen = tokio::select! {
-        seen = checked => seen,
+        seen = checked => seen?,
         () = context.stopped() => return Ok(Action::await_change()),
     };
     let changed = report(&object, &context, &seen).await?;
@@ -83,8 +86,11 @@ async fn look(object: Arc<K2KReplicator>, context: Arc<Context>) -> Result<Actio
     Ok(Action::requeue(delay))
 }
 
-async fn observe(object: &K2KReplicator, context: &Context) -> Result<Seen, Fault> {
-    let Loaded { replicator, unused } = pipeline::load(object, &context.client).await?;
+async fn observe(
+    object: &K2KReplicator,
+    Loaded { replicator, unused }: Loaded,
+    context: &Context,
+) -> Result<Seen, Fault> {
     let namespace = object.namespace().unwrap_or_default();
     // The target first, as others want to know which it is; the source has the first word all the same.
     let target = context.target(&namespace, &replicator.name, &replicator.target).await;

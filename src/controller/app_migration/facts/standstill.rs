@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::ConditionType,
+    api::v1alpha1::{ConditionType, UncommittedPartitions},
     mapping::{Assessment, Bounds, Finding, MappingPolicies, TargetFacts, plan::MadeFor},
 };
 
@@ -18,6 +18,7 @@ use super::{super::scope::Chosen, Effort, Request};
 pub struct Bearings {
     made_for: MadeFor,
     policies: MappingPolicies,
+    uncommitted: UncommittedPartitions,
     sources: BTreeMap<TopicPartition, Chosen>,
     snapshot_taken_at: String,
     positions: Bounds,
@@ -39,6 +40,7 @@ impl Bearings {
         Self {
             made_for: request.made_for.clone(),
             policies: request.policies,
+            uncommitted: request.uncommitted,
             sources: request.scope.sources.clone(),
             snapshot_taken_at: request.snapshot.taken_at.clone(),
             positions,

@@ -41,7 +41,7 @@ pub use unmoved::first_records;
 pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), KubeError> {
     let outcome = match what {
         Look::Replicator => {
-            live.seen.replicator = Some(replicator(&live.object, context).await);
+            live.seen.replicator = Some(replicator(&live.object, context).await?);
             Ok(())
         }
         Look::Preview => {
@@ -81,7 +81,21 @@ pub async fn look(what: Look, live: &mut Live, context: &Context) -> Result<(), 
 
 type Usable = Result<Box<Replicator>, (Reason, String)>;
 
-async fn replicator(object: &AppMigration, context: &Context) -> Usable {
+/// The replicator, or why it cannot be used; the error is a failed call to the API server.
+async fn replicator(object: &AppMigration, context: &Context) -> Result<Usable, KubeError> {
+    let found = match ready(object, context) {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    let loaded = pipeline::load(&found, &context.client).await?;
+    let name = &object.spec.replicator_ref.name;
+    let told =
+        |fault: Fault| (Reason::ReplicatorNotReady, format!("K2KReplicator {name}: {}", fault.message));
+    Ok(loaded.map_err(told).and_then(|loaded| usable(loaded.replicator, object)))
+}
+
+/// The replicator, by its own controller's word.
+fn ready(object: &AppMigration, context: &Context) -> Result<K2KReplicator, (Reason, String)> {
     let name = &object.spec.replicator_ref.name;
     let namespace = object.namespace().unwrap_or_default();
     if context.replicators.is_malformed(&namespace, name) {
@@ -93,10 +107,7 @@ async fn replicator(object: &AppMigration, context: &Context) -> Usable {
         return Err((Reason::ReplicatorNotFound, text));
     };
     is_ready(&found)?;
-    let loaded = pipeline::load(&found, &context.client).await;
-    let loaded = loaded
-        .map_err(|fault| (Reason::ReplicatorNotReady, format!("K2KReplicator {name}: {}", fault.message)))?;
-    usable(loaded.replicator, object)
+    Ok(found)
 }
 
 /// Whether what the replicator writes is enough for this migration.
@@ -224,6 +235,12 @@ async fn target_of(migration: &AppMigration, context: &Context) -> Option<Result
         return Some(Ok(known));
     }
     let found = context.replicators.get(&namespace, name)?;
-    let Loaded { replicator, .. } = pipeline::load(&found, &context.client).await.ok()?;
+    let Loaded { replicator, .. } = match pipeline::load(&found, &context.client).await {
+        Ok(Ok(loaded)) => loaded,
+        // A file that cannot be used now may be mended, and the migration go on.
+        Ok(Err(fault)) if found.spec.pipeline_from.is_some() => return Some(Err(fault)),
+        Ok(Err(_)) => return None,
+        Err(error) => return Some(Err(Fault::new(Reason::TargetUnavailable, error.to_string()))),
+    };
     Some(context.target(&namespace, name, &replicator.target).await.map(|(_, id)| id))
 }

@@ -13,7 +13,7 @@ use crate::{
 
 use super::super::{
     fixtures::{migration, plan},
-    rungs::{LADDER, Rungs},
+    rungs::Rungs,
 };
 
 /// The status after these ends of reconciles, one after the other; each conforms.
@@ -51,7 +51,7 @@ fn completed() -> Rungs {
         Reason::Committed,
     ];
     let mut rungs = Rungs::default();
-    for (kind, reason) in LADDER.into_iter().zip(holds) {
+    for (kind, reason) in ConditionType::LADDER.into_iter().zip(holds) {
         rungs.set(kind, Statement::holds(reason, "it holds"));
     }
     rungs.ready = Some(Statement::holds(Reason::Completed, "done"));
@@ -89,7 +89,7 @@ fn an_error_is_reconciling_with_retry() {
 #[test]
 fn what_was_not_judged_is_unknown() {
     let status = after(&[waiting()]);
-    for kind in &LADDER[1..] {
+    for kind in &ConditionType::LADDER[1..] {
         assert_eq!(says(&status, *kind), Some(("Unknown", "NotJudged")));
     }
 }
@@ -98,7 +98,7 @@ fn what_was_not_judged_is_unknown() {
 fn under_suspend_the_others_stay_as_they_are() {
     let before = after(&[waiting()]);
     let status = after(&[waiting(), suspended()]);
-    for kind in LADDER {
+    for kind in ConditionType::LADDER {
         assert_eq!(says(&status, kind), says(&before, kind));
     }
     assert_eq!(says(&status, ConditionType::Ready), Some(("False", "Suspended")));

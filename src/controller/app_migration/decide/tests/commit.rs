@@ -151,7 +151,7 @@ fn it_is_completed_once_every_offset_was_read_back() {
     let rest = rest(decide(&migration(&json!({})), &seen));
     let ready = rest.rungs.ready();
     assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
-    for kind in LADDER {
+    for kind in ConditionType::LADDER {
         assert_eq!(says(&rest, kind).map(|(status, _)| status), Some(Status::True));
     }
     assert_eq!(rest.next, Next::Never);

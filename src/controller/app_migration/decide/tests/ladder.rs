@@ -42,7 +42,7 @@ fn a_suspended_object_keeps_its_conditions_and_waits_for_a_change() {
     let object = migration(&json!({ "suspend": true, "topics": { "include": ["["] } }));
     let rest = rests(decide(&object, &nothing()), Reason::Suspended, Next::Never);
     assert!(rest.rungs.suspended);
-    assert!(LADDER.iter().all(|kind| rest.rungs.get(*kind).is_none()));
+    assert!(ConditionType::LADDER.iter().all(|kind| rest.rungs.get(*kind).is_none()));
 }
 
 #[test]
@@ -197,7 +197,11 @@ fn a_sealed_journal_is_the_end_whatever_the_clusters_and_offsets_say() {
         let rest = rest(decide(&object, &seen));
         let ready = rest.rungs.ready();
         assert_eq!((ready.status, ready.reason), (Status::True, Reason::Completed));
-        assert!(LADDER.iter().all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True)));
+        assert!(
+            ConditionType::LADDER
+                .iter()
+                .all(|kind| rest.rungs.get(*kind).map(|s| s.status) == Some(Status::True))
+        );
         assert_eq!(rest.next, Next::Never);
     }
 }

@@ -13,7 +13,6 @@ use crate::api::v1alpha1::{ConditionType, Reason};
 use super::super::{
     super::conditions::Status,
     fixtures::*,
-    rungs::LADDER,
     seen::{ClusterIds, Group, JournalSeen, Mapping, Outcome, Quiet, Seen, Target},
     step::{Act, Look, Next, Rest, Step},
 };
@@ -50,7 +49,7 @@ fn says(rest: &Rest, kind: ConditionType) -> Option<(Status, Reason)> {
 /// The conditions up to and without `kind` are True, those behind it were not judged.
 #[track_caller]
 fn stands_at(rest: &Rest, kind: ConditionType) {
-    for rung in LADDER {
+    for rung in ConditionType::LADDER {
         let found = says(rest, rung).map(|(status, _)| status);
         match rung.cmp(&kind) {
             std::cmp::Ordering::Less => assert_eq!(found, Some(Status::True), "{rung}"),
