@@ -242,7 +242,7 @@ fn a_file_that_unfolds_without_end_is_refused() {
     let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for n in 1..12 {
         let list = vec![format!("*a{}", n - 1); 10].join(",");
-        text += &format!("a{n}: &a{n} [{list}]\n");
+        text = format!("{text}a{n}: &a{n} [{list}]\n");
     }
     assert!(translate(&(text + MINIMAL), &own(), Secrets::Of(None)).is_err());
 }
