@@ -3,7 +3,8 @@
 
 # Debian 12 as the final image, so that the binary finds the glibc that it was built with. The compilers,
 # make, perl and pkg-config that vendored OpenSSL and librdkafka ask for are part of this image.
-FROM rust:1.95-bookworm AS build
+# Both images by the digest of their index, which has amd64 and arm64: a tag can be moved.
+FROM rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS build
 WORKDIR /build
 
 # The dependencies in a layer of their own, on an empty crate: they take minutes and change seldom.
@@ -20,7 +21,7 @@ COPY src src
 RUN touch src/main.rs src/lib.rs \
     && cargo build --locked --release --bin appmigration
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="appmigration" \
