@@ -8,12 +8,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    io::Write as _,
-    process::{Command, Stdio},
-    thread,
 };
 
 use serde_json::Value;
+
+#[path = "harness/judges.rs"]
+mod judges;
+
+use judges::judged;
 
 /// Every version of the objects, as tests/harness/history.rs has left them.
 fn objects() -> Vec<Value> {
@@ -23,27 +25,6 @@ fn objects() -> Vec<Value> {
     let all = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
     // One that is being deleted is nobody's any more.
     all.filter(|object| object["metadata"]["deletionTimestamp"].is_null()).collect()
-}
-
-/// One line of the judges' program for each object.
-fn judged(objects: &[Value]) -> Vec<Value> {
-    let deploy = format!("{}/deploy", env!("CARGO_MANIFEST_DIR"));
-    let program = env::var("GITOPS").expect("tests/stack/stack setup gitops");
-    let mut child = Command::new(program)
-        .arg(format!("{deploy}/argocd/argocd-cm.yaml"))
-        .arg(format!("{deploy}/flux/kustomization.yaml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let lines: Vec<String> = objects.iter().map(ToString::to_string).collect();
-    let writer = thread::spawn(move || stdin.write_all(lines.join("\n").as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {

@@ -46,11 +46,11 @@ func (s scripts) health(object *unstructured.Unstructured) (*health, error) {
 	return found, evaluate(object, script, found)
 }
 
-// Which actions there are, and whether each can be used now.
-func (s scripts) actions(object *unstructured.Unstructured) (map[string]bool, error) {
+// Which actions there are, whether each can be used now, and what those make of the object.
+func (s scripts) actions(object *unstructured.Unstructured) (map[string]bool, map[string]any, error) {
 	text, there := s[s.key("actions", object)]
 	if !there {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var config struct {
 		Discovery   string `json:"discovery.lua"`
@@ -60,30 +60,33 @@ func (s scripts) actions(object *unstructured.Unstructured) (map[string]bool, er
 		} `json:"definitions"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found map[string]struct {
 		Disabled bool `json:"disabled"`
 	}
 	if err := evaluate(object, config.Discovery, &found); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	actions := map[string]bool{}
+	actions, acted := map[string]bool{}, map[string]any{}
 	for _, definition := range config.Definitions {
 		action, there := found[definition.Name]
 		if !there {
-			return nil, fmt.Errorf("the action %s is not discovered", definition.Name)
+			return nil, nil, fmt.Errorf("the action %s is not discovered", definition.Name)
 		}
 		actions[definition.Name] = !action.Disabled
 		var changed map[string]any
 		if err := evaluate(object, definition.Action, &changed); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if changed["kind"] != object.GetKind() {
-			return nil, fmt.Errorf("the action %s gives no object back", definition.Name)
+			return nil, nil, fmt.Errorf("the action %s gives no object back", definition.Name)
+		}
+		if actions[definition.Name] {
+			acted[definition.Name] = changed
 		}
 	}
-	return actions, nil
+	return actions, acted, nil
 }
 
 // As Argo CD's util/lua: the base, package and table libraries and no other, the object as the global `obj`.

@@ -21,8 +21,10 @@ import (
 type verdict struct {
 	Argo    *health         `json:"argo"`
 	Actions map[string]bool `json:"actions,omitempty"`
-	Kstatus string          `json:"kstatus"`
-	Cel     string          `json:"cel,omitempty"`
+	// The object as each action that can be used now would make it.
+	Acted   map[string]any `json:"acted,omitempty"`
+	Kstatus string         `json:"kstatus"`
+	Cel     string         `json:"cel,omitempty"`
 }
 
 func main() {
@@ -76,7 +78,7 @@ func judge(object *unstructured.Unstructured, scripts scripts, flux map[string]*
 	if judged.Argo, err = scripts.health(object); err != nil {
 		return nil, err
 	}
-	if judged.Actions, err = scripts.actions(object); err != nil {
+	if judged.Actions, judged.Acted, err = scripts.actions(object); err != nil {
 		return nil, err
 	}
 	if evaluator := flux[object.GetKind()]; evaluator != nil {

@@ -23,7 +23,11 @@ pub struct Answer {
 /// Asks the operator for `path`; none where nobody answers.
 pub fn get(path: &str) -> Option<Answer> {
     let url = var("OPERATOR_URL");
-    let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+    get_from(url.strip_prefix("http://").unwrap().trim_end_matches('/'), path)
+}
+
+/// Asks whoever listens at this address.
+pub fn get_from(address: &str, path: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;

@@ -16,7 +16,7 @@ use rdkafka::{
     producer::{BaseProducer, FutureProducer, FutureRecord, Producer},
 };
 
-use super::stack::{block_on, var};
+use super::stack::{DEADLINE, block_on, var};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -150,7 +150,8 @@ impl Side {
             if ready {
                 return;
             }
-            assert!(start.elapsed() < TIMEOUT, "{name} has no leaders on {self:?}");
+            let seen: Vec<_> = metadata.topics().iter().map(|t| (t.error(), t.partitions().len())).collect();
+            assert!(start.elapsed() < DEADLINE, "{name} has no leaders on {self:?}: {seen:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

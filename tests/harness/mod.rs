@@ -14,6 +14,7 @@ pub mod history;
 pub mod http;
 pub mod java;
 pub mod json;
+pub mod judges;
 pub mod kafka;
 pub mod member;
 pub mod migration;

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # etcd and kube-apiserver: real admission, RBAC, watches and events. No controllers run: nothing is
-# garbage-collected, Deployments make no Pods, and a deleted Namespace stays in Terminating.
+# garbage-collected, Deployments make no Pods, and a deleted Namespace stays in Terminating. With STACK_BARE they do.
 
 OPERATOR_NAMESPACE=appmigration-system
 OPERATOR_ACCOUNT=appmigration-operator
@@ -46,7 +46,9 @@ make_admin() {
 }
 
 start_apiserver() {
-  # The ServiceAccount admission plug-in would wait for accounts that only a controller makes.
+  local without=()
+  # This admission plug-in would wait for accounts that only a controller makes.
+  [[ -n ${STACK_BARE:-} ]] || without=(--disable-admission-plugins ServiceAccount)
   spawn kube-apiserver "$KUBE_HOME/kube-apiserver" \
     --etcd-servers "http://127.0.0.1:$ETCD_PORT" \
     --bind-address 127.0.0.1 --secure-port "$KUBE_PORT" --endpoint-reconciler-type none \
@@ -56,9 +58,21 @@ start_apiserver() {
     --service-account-issuer https://kubernetes.default.svc \
     --service-account-key-file "$PKI_DIR/sa.pub" --service-account-signing-key-file "$PKI_DIR/sa.key" \
     --token-auth-file "$STACK_DIR/kube/tokens.csv" --authorization-mode RBAC \
-    --disable-admission-plugins ServiceAccount \
+    "${without[@]+"${without[@]}"}" \
     --audit-policy-file "$STACK_HOME/kube/audit-policy.yaml" --audit-log-path "$AUDIT_LOG" -v 0
 }
+
+# What makes Pods of Deployments, tokens' roots and accounts in namespaces, and clears up. Nothing runs the Pods:
+# tests/cluster has a node for that.
+start_controllers() {
+  spawn kube-controller-manager "$CONTROLLERS_HOME/kube-controller-manager" --kubeconfig "$KUBECONFIG" \
+    --leader-elect=false --secure-port 0 --service-account-private-key-file "$PKI_DIR/sa.key" \
+    --root-ca-file "$PKI_DIR/ca.crt" --controllers "$(
+      IFS=,
+      echo "${CONTROLLERS[*]/%/-controller}"
+    )"
+}
+CONTROLLERS=(deployment replicaset disruption namespace serviceaccount root-ca-certificate-publisher garbage-collector)
 
 etcd_ready() { curl -fsS --max-time 2 "http://127.0.0.1:$ETCD_PORT/health"; }
 kube_ready() { "$KUBECTL" get --raw /readyz; }

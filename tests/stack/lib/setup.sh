@@ -10,6 +10,7 @@ ETCD_VERSION=$(go_version_of etcd go.etcd.io/etcd/server/v3)
 HELM_VERSION=$(go_version_of helm helm.sh/helm/v4)
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
 KUBE_HOME=$CACHE/kube-$KUBE_VERSION
+CONTROLLERS_HOME=$CACHE/kube-controller-manager-$KUBE_VERSION
 ETCD_HOME=$CACHE/etcd-$ETCD_VERSION
 HELM_HOME=$CACHE/helm-$HELM_VERSION
 # Our own program around the libraries of GitOps tools: by what it is made of.
@@ -46,6 +47,11 @@ check_tools() {
         [[ -d $KAFKA_HOME ]] || need mvn maven maven
         ;;
       kube) [[ -d $KUBE_HOME && -d $ETCD_HOME ]] || need_go ;;
+      controllers)
+        # For the node of tests/cluster.
+        need unshare util-linux "no package: Linux only"
+        [[ -d $CONTROLLERS_HOME ]] || need_go
+        ;;
       helm) [[ -d $HELM_HOME ]] || need_go ;;
       gitops) [[ -d $GITOPS_HOME ]] || need_go ;;
     esac
@@ -103,15 +109,25 @@ go_build() {
     go build -trimpath -ldflags "-s -w $ldflags" -o "$out" "$@" >&2)
 }
 
-fill_kube() {
-  say "building kube-apiserver and kubectl $KUBE_VERSION (about 5 minutes on 2 cores when cold)"
+# kube_build DIR COMMAND…
+kube_build() {
+  local dir=$1 package flags='' minor=${KUBE_VERSION#v*.}
+  shift
   # Without these it would call itself v0.0.0, and clients that look at the version would misjudge it.
-  local package flags='' minor=${KUBE_VERSION#v*.}
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
     flags+=" -X $package.gitVersion=$KUBE_VERSION -X $package.gitMajor=1 -X $package.gitMinor=${minor%.*}"
   done
-  go_build "$1/" kube "$flags" \
-    k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl
+  go_build "$dir/" kube "$flags" "${@/#/k8s.io/kubernetes/cmd/}"
+}
+
+fill_kube() {
+  say "building kube-apiserver and kubectl $KUBE_VERSION (about 5 minutes on 2 cores when cold)"
+  kube_build "$1" kube-apiserver kubectl
+}
+
+fill_controllers() {
+  say "building kube-controller-manager $KUBE_VERSION (about a minute after kube-apiserver)"
+  kube_build "$1" kube-controller-manager
 }
 
 fill_etcd() {
@@ -132,9 +148,10 @@ fill_gitops() {
 cmd_setup() {
   local what
   (($# > 0)) || set -- all
-  [[ $1 != all ]] || set -- kafka kube helm gitops
+  [[ $1 != all ]] || set -- kafka kube controllers helm gitops
   for what in "$@"; do
-    [[ " kafka kube helm gitops " == *" $what "* ]] || die "setup knows kafka, kube, helm, gitops and all, not $what"
+    [[ " kafka kube controllers helm gitops " == *" $what "* ]] ||
+      die "setup knows kafka, kube, controllers, helm, gitops and all, not $what"
   done
   check_tools "$@"
   for what in "$@"; do
@@ -144,6 +161,7 @@ cmd_setup() {
         provide "$ETCD_HOME" fill_etcd
         provide "$KUBE_HOME" fill_kube
         ;;
+      controllers) provide "$CONTROLLERS_HOME" fill_controllers ;;
       helm) provide "$HELM_HOME" fill_helm ;;
       gitops) provide "$GITOPS_HOME" fill_gitops ;;
     esac

@@ -1,0 +1,32 @@
+//! Objects as tools judge them that deploy from Git: Argo CD by its Lua scripts, Flux and Helm by kstatus, Flux by the CEL of
+//! `healthCheckExprs`, as those stand in `deploy/`.
+
+use std::{
+    env,
+    io::Write as _,
+    process::{Command, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+
+/// One line of the judges' program for each object.
+pub fn judged(objects: &[Value]) -> Vec<Value> {
+    let deploy = format!("{}/deploy", env!("CARGO_MANIFEST_DIR"));
+    let program = env::var("GITOPS").expect("tests/stack/stack setup gitops");
+    let mut child = Command::new(program)
+        .arg(format!("{deploy}/argocd/argocd-cm.yaml"))
+        .arg(format!("{deploy}/flux/kustomization.yaml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines: Vec<String> = objects.iter().map(ToString::to_string).collect();
+    let writer = thread::spawn(move || stdin.write_all(lines.join("\n").as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
