@@ -10,10 +10,11 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Case, Copies, K2KReplicator, Member, Reason, Side, Topic,
+    AppMigration, Case, Copies, K2KReplicator, Member, Reason, Replicate, Side, Topic,
     conformance::condition,
+    process::with_manifests,
     specs,
-    stack::{DEADLINE, binary, block_on, var},
+    stack::{DEADLINE, binary, block_on, eventually, var},
 };
 
 /// The pipeline's own ways: SCRAM over TLS on one side, everything that has no bearing, and the topics of the case.
@@ -46,12 +47,15 @@ replication:
     )
 }
 
-fn store(case: &Case, text: &str) {
-    let map = json!({
+fn config_map(text: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "pipeline" },
         "data": { "config.yaml": text },
-    });
-    let map: ConfigMap = serde_json::from_value(map).unwrap();
+    })
+}
+
+fn store(case: &Case, text: &str) {
+    let map: ConfigMap = serde_json::from_value(config_map(text)).unwrap();
     let params = PatchParams::apply("behaviour-tests").force();
     block_on(case.api::<ConfigMap>().patch("pipeline", &params, &Patch::Apply(&map))).unwrap();
 }
@@ -160,6 +164,44 @@ fn a_plan_by_a_former_file_is_not_committed() {
     member.leave();
     app.wait("Completed", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.completed_at.is_some()));
     assert_eq!(app.target_offset(&other, 0), Some(4));
+}
+
+/// `plan` and `replicate` have no Kubernetes: the file and its variables stand beside the manifest.
+#[test]
+fn the_commands_take_the_file_that_stands_beside_the_manifest() {
+    let case = Case::new("pipeline-commands");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10);
+    case.committed(&orders, &[(0, 4)]);
+    let from = json!({ "configMapRef": { "name": "pipeline" }, "secretRef": { "name": "k2k-env" } });
+    // Ours wants to know where it keeps its own position, which the file calls otherwise.
+    let source = json!({ "bootstrapServers": Side::Source.bootstrap(), "consumerGroup": format!("{}-k2k", case.group) });
+    let replicator = json!({
+        "apiVersion": "k2k.dev/v1alpha1", "kind": "K2KReplicator", "metadata": { "name": "k2k" },
+        "spec": { "pipelineFrom": from },
+    });
+    let mut ours = replicator.clone();
+    ours["spec"]["source"] = source;
+    ours["spec"]["features"] =
+        json!({ "tracingHeaders": { "topic": "Enabled", "partition": "Enabled", "offset": "Enabled" } });
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "k2k-env" },
+        "stringData": { "EU_PASSWORD": "migrator-secret", "EU_CA": specs::pki("ca.crt") },
+    });
+    let map = config_map(&file(&case, PASSWORD));
+    let _replicate = Replicate::from_documents(&case.namespace, &[ours, map.clone(), secret.clone()]);
+    eventually(DEADLINE, "the copies", || Side::Target.bounds(&orders.name, 0).1 == 10);
+
+    let migration = json!(AppMigration::new("app", specs::migration(&case.group)));
+    let plan = |documents: &[Value]| with_manifests(&["plan", "-o", "json"], documents);
+    let (done, text) = plan(&[replicator.clone(), map.clone(), secret.clone(), migration.clone()]);
+    let found: Value = serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert!(done && found["targets"][0]["position"] == 4, "{found:#}");
+    // What is missing is named.
+    let (done, text) = plan(&[replicator.clone(), secret, migration.clone()]);
+    assert!(!done && text.contains("there is no ConfigMap `pipeline`"), "{text}");
+    let (done, text) = plan(&[replicator, map, migration]);
+    assert!(!done && text.contains("k2k-env"), "{text}");
 }
 
 fn import(text: &str, arguments: &[&str]) -> (bool, String, String) {

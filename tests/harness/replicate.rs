@@ -2,11 +2,13 @@
 
 use std::{
     fs::{self, File},
+    iter,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
 
 use super::{
     K2KReplicator,
@@ -23,11 +25,16 @@ pub struct Replicate {
 impl Replicate {
     /// From the same manifest that the cluster was given, Secrets included.
     pub fn start(name: &str, replicator: &K2KReplicator, secrets: &[Secret]) -> Self {
+        let others = secrets.iter().map(|secret| json!(secret));
+        Self::from_documents(name, &iter::once(json!(replicator)).chain(others).collect::<Vec<_>>())
+    }
+
+    /// From a file with these documents.
+    pub fn from_documents(name: &str, documents: &[Value]) -> Self {
         let dir = PathBuf::from(var("STACK_DIR"));
         let (file, log) = (dir.join(format!("{name}.yaml")), dir.join("log").join(format!("{name}.log")));
-        let mut documents = vec![serde_json::to_string(replicator).unwrap()];
-        documents.extend(secrets.iter().map(|secret| serde_json::to_string(secret).unwrap()));
-        fs::write(&file, documents.join("\n---\n")).unwrap();
+        let text: Vec<String> = documents.iter().map(Value::to_string).collect();
+        fs::write(&file, text.join("\n---\n")).unwrap();
         let out = File::create(&log).unwrap();
         let mut command = Command::new(binary());
         command.arg("replicate").arg("--file").arg(&file);
