@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 const PARTITIONS: i32 = 3;
-const RECORDS: usize = 60_000;
+const RECORDS: usize = 20_000;
 
 fn filled(topic: &str) {
     source().create(topic, PARTITIONS, &[]);
@@ -36,10 +36,10 @@ fn kill_9_in_the_midst_loses_nothing_and_only_repeats() {
     let topic = unique("killed");
     filled(&topic);
     let group = unique("g");
-    let text = slow(&manifest(&group, &topic, ""));
+    let text = manifest(&group, &topic, "");
     for kill in 1..=2 {
-        let replicator = Replicator::start(&text);
-        let enough = i64::from(kill) * 40_000;
+        let replicator = Replicator::start(&slow(&text));
+        let enough = i64::from(kill) * 13_000;
         wait_for("some copies", || (copied(&topic) > enough).then_some(()));
         replicator.kill();
     }
@@ -61,9 +61,9 @@ fn sigterm_in_the_midst_is_clean_and_repeats_nothing() {
     let topic = unique("stopped");
     filled(&topic);
     let group = unique("g");
-    let text = slow(&manifest(&group, &topic, ""));
-    let replicator = Replicator::start(&text);
-    wait_for("some copies", || (copied(&topic) > 20_000).then_some(()));
+    let text = manifest(&group, &topic, "");
+    let replicator = Replicator::start(&slow(&text));
+    wait_for("some copies", || (copied(&topic) > 6_000).then_some(()));
     let (status, took, log) = replicator.terminate();
     assert!(status.success() && took < Duration::from_secs(8), "{status} after {took:?}:\n{log}");
     assert!(log.contains("stopped"), "{log}");
@@ -103,7 +103,7 @@ fn a_target_that_stops_and_comes_back_is_waited_for() {
     filled(&topic);
     let group = unique("g");
     let mut replicator = Replicator::start(&slow(&manifest(&group, &topic, "")));
-    wait_for("some copies", || (copied(&topic) > 20_000).then_some(()));
+    wait_for("some copies", || (copied(&topic) > 6_000).then_some(()));
     let down = Down::new("stop", "target");
     replicator.wait_log("cluster=\"target\"");
     std::thread::sleep(Duration::from_secs(12));
@@ -120,7 +120,7 @@ fn a_source_that_stops_and_comes_back_is_waited_for() {
     filled(&topic);
     let group = unique("g");
     let mut replicator = Replicator::start(&slow(&manifest(&group, &topic, "")));
-    wait_for("some copies", || (copied(&topic) > 20_000).then_some(()));
+    wait_for("some copies", || (copied(&topic) > 6_000).then_some(()));
     let down = Down::new("kill", "source");
     replicator.wait_log("cluster=\"source\"");
     std::thread::sleep(Duration::from_secs(12));
@@ -136,9 +136,9 @@ fn sigterm_while_the_target_is_away_ends_within_seconds() {
     let topic = unique("away");
     filled(&topic);
     let group = unique("g");
-    let text = slow(&manifest(&group, &topic, ""));
-    let replicator = Replicator::start(&text);
-    wait_for("some copies", || (copied(&topic) > 20_000).then_some(()));
+    let text = manifest(&group, &topic, "");
+    let replicator = Replicator::start(&slow(&text));
+    wait_for("some copies", || (copied(&topic) > 6_000).then_some(()));
     let down = Down::new("stop", "target");
     std::thread::sleep(Duration::from_secs(2));
     let (status, took, log) = replicator.terminate();
