@@ -114,7 +114,7 @@ where
 }
 
 #[test]
-fn with_a_role_in_one_namespace_it_works_there_and_asks_for_nothing_elsewhere() {
+fn alone_with_a_role_in_one_namespace_it_works_there_and_asks_for_nothing_elsewhere() {
     let case = Case::alone("onenamespace");
     let narrow = Narrow::new(&case);
     operator::ensure();

@@ -192,7 +192,7 @@ fn other_writers_of_the_object_do_no_harm() {
 }
 
 #[test]
-fn a_mapping_that_takes_long_tells_how_far_it_is() {
+fn alone_a_mapping_that_takes_long_tells_how_far_it_is() {
     let case = Case::alone("progress");
     operator::stop();
     operator::start(&[("APPMIGRATION_PROGRESS", "20ms")]);

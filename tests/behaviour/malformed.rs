@@ -124,7 +124,7 @@ fn versions(case: &Case) -> String {
 }
 
 #[test]
-fn an_object_that_cannot_be_read_stops_nobody_else() {
+fn alone_an_object_that_cannot_be_read_stops_nobody_else() {
     let case = Case::alone("malformed");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10).copy(0, 0..10);

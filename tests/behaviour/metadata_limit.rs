@@ -42,7 +42,7 @@ fn restart() {
 }
 
 #[test]
-fn rule_20_metadata_that_the_target_does_not_take() {
+fn alone_rule_20_metadata_that_the_target_does_not_take() {
     let case = Case::alone("metadatalimit");
     let orders = case.topic("orders", 2);
     let mut offsets = BTreeMap::new();

@@ -72,7 +72,7 @@ fn a_plan_that_was_deleted_is_not_made_anew_in_silence() {
 
 /// The operator has died between the commit and its report; what it finds is not what it had stored.
 #[test]
-fn a_plan_that_changed_while_the_operator_was_down_is_refused() {
+fn alone_a_plan_that_changed_while_the_operator_was_down_is_refused() {
     let case = Case::alone("tampered");
     let points: Vec<Point> = (0..2).map(|n| Scene::point(&case, n, "commit offsets", 1)).collect();
     let running = Points::crash(&points);

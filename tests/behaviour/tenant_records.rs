@@ -171,7 +171,7 @@ fn a_committed_offset_beyond_every_log() {
 /// 400 MB of header values that are no origin, on a partition whose encoding is still to be decided: what is kept
 /// until then is a few bytes of each.
 #[test]
-fn headers_of_a_megabyte_take_no_memory() {
+fn alone_headers_of_a_megabyte_take_no_memory() {
     let case = Case::alone("junkheaders");
     let orders = case.topic("orders", 1);
     orders.fill(0, 10);

@@ -49,7 +49,8 @@ impl Case {
         Self::with(name, Gate::shared())
     }
 
-    /// A case that has the operator and the brokers to itself.
+    /// A case that has the operator and the brokers to itself. In `behaviour` the test's name begins with `alone_`,
+    /// so that tests/all runs these after the others.
     pub fn alone(name: &str) -> Self {
         Self::with(name, Gate::alone())
     }

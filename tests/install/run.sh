@@ -54,7 +54,7 @@ cleanup() {
   for release in "${RELEASES[@]+"${RELEASES[@]}"}"; do
     "$HELM" uninstall "${release#*/}" -n "${release%/*}" --ignore-not-found >/dev/null 2>&1
   done
-  "$KUBECTL" delete namespace "$ID" "$ONE" "$ID-kustomize" "$ID-up" --wait=false --ignore-not-found >/dev/null 2>&1
+  "$KUBECTL" delete namespace "$ID" "$ONE" "$ID-kustomize" "$ID-samples" "$ID-up" --wait=false --ignore-not-found >/dev/null 2>&1
   rm -rf "$WORK"
 }
 trap cleanup EXIT
@@ -118,8 +118,10 @@ done < <(tr '|' '\n' <<<"$FORBIDDEN")
 for right in get:secrets get:configmaps create:configmaps update:configmaps watch:appmigrations.k2k.dev; do
   check "kustomize: it may ${right/:/ }" asks yes $ACCOUNT "${right/:/ }"
 done
+"$KUBECTL" create namespace "$ID-samples" >/dev/null
 for sample in "$PROJECT"/deploy/samples/*.yaml; do
-  check "sample $(basename "$sample") is valid" "$KUBECTL" apply --dry-run=server --validate=strict -n default -f "$sample"
+  check "sample $(basename "$sample") is applied" "$KUBECTL" apply --validate=strict -n "$ID-samples" -f "$sample"
+  "$KUBECTL" delete -n "$ID-samples" -f "$sample" >/dev/null
 done
 
 # A kustomization of one's own, for one namespace.
