@@ -4,7 +4,7 @@
 #
 #   tests/stack/stack setup kube helm && tests/stack/stack run tests/install/run.sh
 #
-# Takes KUBECTL, HELM and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
+# Takes KUBECTL, HELM, HELM_UNITTEST and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
 # release of its own, and takes the definitions of k2k.dev into that release only once it is seen that
 # they are to be kept.
 set -uo pipefail
@@ -12,7 +12,7 @@ set -uo pipefail
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CHART=$PROJECT/charts/appmigration
 : "${KUBECTL:?run this in the environment of tests/stack/stack}" "${KUBECONFIG:?}"
-: "${HELM:?helm is not built: tests/stack/stack setup helm}"
+: "${HELM:?helm is not built: tests/stack/stack setup helm}" "${HELM_UNITTEST:?tests/stack/stack setup helm}"
 WORK=$(mktemp -d)
 ID=install-$$-$RANDOM # also the release's name; namespaces are not finalized here and stay behind
 ONE=$ID-one           # the namespace of the release that watches one namespace
@@ -106,6 +106,13 @@ get pods|list pods|create pods|create pods --subresource exec|get deployments.ap
 get namespaces|get leases.coordination.k8s.io|get customresourcedefinitions.apiextensions.k8s.io
 create serviceaccounts --subresource token|impersonate users|bind clusterroles.rbac.authorization.k8s.io"
 
+# The values of README.md's table that no unit test sets.
+untested_values() {
+  sed -n 's/^| `\([A-Za-z.]*\)` | .*/\1/p' "$CHART/README.md" | while read -r value; do
+    grep -qE "(set: \{|,|^     ) ${value//./\\.}[.:]" "$CHART"/tests/*_test.yaml || echo "$value"
+  done
+}
+
 ### kustomize
 
 check "kubectl apply -k deploy" "$KUBECTL" apply -k "$PROJECT/deploy"
@@ -152,6 +159,8 @@ refuses "… and refuses one that is not (the check checks)" 'violates PodSecuri
 ### helm
 
 check "helm lint --strict" "$HELM" lint --strict "$CHART"
+check "the chart's unit tests" "$HELM_UNITTEST" "$CHART"
+same "the chart's unit tests set every value" none "none$(untested_values)"
 refuses "an unknown value is refused" "additional properties 'imagee' not allowed" "$HELM" template "$CHART" --set imagee.tag=1
 refuses "an unknown nested value is refused" "additional properties 'tga' not allowed" "$HELM" template "$CHART" --set image.tga=1
 refuses "an account that is neither made nor named is refused" "serviceAccount.name is required" \
@@ -171,6 +180,7 @@ check "everything that can be asked for is valid" "$KUBECTL" create --dry-run=se
   crds.install=false,serviceMonitor.create=false,prometheusRule.create=false)
 same "an alert can be left out, and others get labels" "6 6" \
   "$(everything | grep -c 'alert: ') $(everything | grep -c '^            team: kafka$')"
+refuses "a Kubernetes that does not judge by CEL is refused" "requires kubeVersion: >=1.29" "$HELM" template "$CHART" --kube-version 1.28
 refuses "a setting that there is not is refused" "'leaseLength' not allowed" "$HELM" template "$CHART" --set settings.leaseLength=15s
 refuses "a setting that is no duration is refused" "'/settings/leaseDuration'" "$HELM" template "$CHART" --set settings.leaseDuration=soon
 refuses "a ServiceMonitor without a Service is refused" "needs the Service" \
@@ -179,9 +189,10 @@ same "a setting is the flag of that name" "APPMIGRATION_CONCURRENCY 32 APPMIGRAT
   "$(everything | sed -nE '/name: APPMIGRATION_(CONC|LEASE)/{s/.*name: //;N;s/\n.*value: "(.*)"/ \1/p;}' | paste -sd' ')"
 same "what is null is left out, for OpenShift" 0 "$(everything | grep -c 'runAsUser')"
 
-# The package holds the files themselves, not the link.
+# The package holds the files themselves, not the link, and no tests.
 check "helm package" "$HELM" package "$CHART" -d "$WORK"
 PACKAGE=("$WORK"/appmigration-*.tgz)
+same "the package has no tests" 0 "$(tar -tzf "${PACKAGE[0]}" | grep -c '/tests/')"
 for crd in "${CRDS[@]}"; do
   check "the package has $crd as in crds/" cmp <(tar -xzOf "${PACKAGE[0]}" "appmigration/files/crds/$crd.yaml") "$PROJECT/crds/$crd.yaml"
 done

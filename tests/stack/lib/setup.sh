@@ -8,11 +8,13 @@ KAFKA_VERSION=${KAFKA:-4.3.1}
 KUBE_VERSION=$(go_version_of kube k8s.io/kubernetes)
 ETCD_VERSION=$(go_version_of etcd go.etcd.io/etcd/server/v3)
 HELM_VERSION=$(go_version_of helm helm.sh/helm/v4)
+UNITTEST_VERSION=$(go_version_of helm-unittest github.com/helm-unittest/helm-unittest)
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
 KUBE_HOME=$CACHE/kube-$KUBE_VERSION
 CONTROLLERS_HOME=$CACHE/kube-controller-manager-$KUBE_VERSION
 ETCD_HOME=$CACHE/etcd-$ETCD_VERSION
 HELM_HOME=$CACHE/helm-$HELM_VERSION
+UNITTEST_HOME=$CACHE/helm-unittest-$UNITTEST_VERSION
 # Our own program around the libraries of GitOps tools: by what it is made of.
 GITOPS_MODULE=$PROJECT/tests/gitops
 GITOPS_HOME=$CACHE/gitops-$(cat "$GITOPS_MODULE"/go.* "$GITOPS_MODULE"/*.go | openssl sha256 -r | cut -c1-12)
@@ -52,7 +54,7 @@ check_tools() {
         need unshare util-linux "no package: Linux only"
         [[ -d $CONTROLLERS_HOME ]] || need_go
         ;;
-      helm) [[ -d $HELM_HOME ]] || need_go ;;
+      helm) [[ -d $HELM_HOME && -d $UNITTEST_HOME ]] || need_go ;;
       gitops) [[ -d $GITOPS_HOME ]] || need_go ;;
     esac
   done
@@ -140,6 +142,11 @@ fill_helm() {
   go_build "$1/helm" helm "-X helm.sh/helm/v4/internal/version.version=$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }
 
+fill_unittest() {
+  say "building helm-unittest $UNITTEST_VERSION (about a minute on 2 cores when cold)"
+  go_build "$1/helm-unittest" helm-unittest "" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+}
+
 fill_gitops() {
   say "building the judges of objects (about a minute when cold)"
   go_build "$1/gitops" "$GITOPS_MODULE" "" .
@@ -162,7 +169,10 @@ cmd_setup() {
         provide "$KUBE_HOME" fill_kube
         ;;
       controllers) provide "$CONTROLLERS_HOME" fill_controllers ;;
-      helm) provide "$HELM_HOME" fill_helm ;;
+      helm)
+        provide "$HELM_HOME" fill_helm
+        provide "$UNITTEST_HOME" fill_unittest
+        ;;
       gitops) provide "$GITOPS_HOME" fill_gitops ;;
     esac
   done
