@@ -9,7 +9,7 @@
 
 {{- define "appmigration.selectorLabels" -}}
 app.kubernetes.io/name: appmigration
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* What selects Pods stays as it is; everything else the user may name anew. */}}
