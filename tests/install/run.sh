@@ -2,9 +2,9 @@
 # Both ways to install, on a real API server: that they say the same, that the operator's account has
 # exactly its rights, and that a release leaves the custom resources alone when it goes.
 #
-#   tests/stack/stack setup kube helm && tests/stack/stack run tests/install/run.sh
+#   tests/stack/stack setup kube helm promtool && tests/stack/stack run tests/install/run.sh
 #
-# Takes KUBECTL, HELM, HELM_UNITTEST and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
+# Takes KUBECTL, HELM, HELM_UNITTEST, PROMTOOL and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
 # release of its own, and takes the definitions of k2k.dev into that release only once it is seen that
 # they are to be kept.
 set -uo pipefail
@@ -13,6 +13,7 @@ PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CHART=$PROJECT/charts/appmigration
 : "${KUBECTL:?run this in the environment of tests/stack/stack}" "${KUBECONFIG:?}"
 : "${HELM:?helm is not built: tests/stack/stack setup helm}" "${HELM_UNITTEST:?tests/stack/stack setup helm}"
+: "${PROMTOOL:?promtool is not built: tests/stack/stack setup promtool}"
 WORK=$(mktemp -d)
 ID=install-$$-$RANDOM # also the release's name; namespaces are not finalized here and stay behind
 ONE=$ID-one           # the namespace of the release that watches one namespace
@@ -257,6 +258,34 @@ refuses "a rollback takes away what was new" NotFound "$KUBECTL" get service -n 
 check "helm uninstall" "$HELM" uninstall "$ID" -n "$UP"
 same "uninstalling leaves the objects as they are" "$OBJECTS" "$(objects)"
 check "the definitions of now are put back" "$KUBECTL" apply -k "$PROJECT/crds"
+
+### the alerts
+
+ALERTS=$PROJECT/tests/install/alerts.yaml MONITORING=$PROJECT/deploy/monitoring
+# Without the Prometheus operator: what is under `spec` is a file of rules.
+sed -n '/^spec:$/,$ { /^spec:$/d; s/^  //; p; }' "$MONITORING/prometheus-rule.yaml" >"$WORK/rules.yaml"
+cp "$ALERTS" "$WORK"
+check "the alerts' rules are valid" "$PROMTOOL" check rules --lint all --lint-fatal "$WORK/rules.yaml"
+check "the alerts speak when they should, and say what they should" "$PROMTOOL" test rules "$WORK/alerts.yaml"
+same "each alert is seen to speak" "$(sed -n 's/^ *- alert: //p' "$WORK/rules.yaml" | sort)" \
+  "$(awk 'match($0, /alertname: [A-Za-z]+/) { name = substr($0, RSTART + 11, RLENGTH - 11) }
+    /exp_alerts:/ { print name }' "$ALERTS" | sort -u)"
+# README's table: a name and its labels on each line.
+METRICS=$(sed -nE 's/^\| `(appmigration_[a-z_]+)` \| [a-z]+ \| ([^|]*)\|.*/\1 \2/p' "$PROJECT/README.md" | sed -E 's/[`,]//g; s/ +$//' | sort)
+unknown_metrics() { comm -23 <(sort -u) <(echo "$METRICS"); }
+same "their tests have series as the operator has them" none "none$(sed -nE "s/.*series: '([a-z_]+)\{(.*)\}'.*/\1,\2/p" "$ALERTS" |
+  sed -E 's/,pod="[a-z]"//; s/="[^"]*"//g; s/,/ /g' | unknown_metrics)"
+same "alerts and dashboard ask for metrics that there are" none "none$(METRICS=$(sed 's/ .*//' <<<"$METRICS")
+  grep -ohE 'appmigration_[a-z_]+' "$WORK/rules.yaml" "$MONITORING/dashboard.json" | sed 's/_bucket$//' | unknown_metrics)"
+same "alerts and dashboard hold the same reasons for stalled" 1 \
+  "$(grep -ohE 'reason=~\\?"[A-Za-z|]+' "$WORK/rules.yaml" "$MONITORING/dashboard.json" | tr -d '\\' | sort -u | wc -l | tr -d ' ')"
+same "their tests have reasons that there are" none "none$(comm -23 <(grep -oE 'reason="[A-Za-z]+' "$ALERTS" | sed 's/.*"//' | sort -u) \
+  <(sed -n 's/^### //p' "$PROJECT/docs/runbook.md" | sort))"
+# The entries of the two documents, as their addresses have them.
+same "what an alert refers to is there" none "none$(comm -23 <(grep -ohE 'docs/[a-z]+\.md#[a-z-]+' "$ALERTS" | sort -u) <(
+  for document in operations runbook; do
+    sed -nE 's/^#+ //p' "$PROJECT/docs/$document.md" | tr '[:upper:] ' '[:lower:]-' | sed "s|^|docs/$document.md#|"
+  done | sort))"
 
 echo "$PASSED passed, $FAILED failed"
 ((FAILED == 0))
