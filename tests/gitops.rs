@@ -15,7 +15,7 @@ use serde_json::Value;
 #[path = "harness/judges.rs"]
 mod judges;
 
-use judges::judged;
+use judges::{judged, judged_by_argo};
 
 /// Every version of the objects, as tests/harness/history.rs has left them.
 fn objects() -> Vec<Value> {
@@ -110,4 +110,28 @@ fn gitops_tools_judge_every_object_as_it_is() {
     assert!(verdicts.len() >= 5, "{verdicts:?}");
     let reasons: BTreeSet<&str> = table.keys().map(|(_, reason, _)| reason.as_str()).collect();
     assert!(reasons.len() >= 30, "only {reasons:?}");
+}
+
+/// Our judge has Argo CD's interpreter and libraries, but is not Argo CD: that one must say the same of every object, and
+/// make the same of it by every action. Where the tests run whole; its build takes minutes.
+#[test]
+fn argo_cd_itself_says_the_same() {
+    let objects = objects();
+    let Some(by_argo) = judged_by_argo(&objects) else {
+        assert!(env::var_os("LARGE").is_none(), "tests/stack/stack setup argo");
+        println!("not asked: its program is not built (tests/stack/stack setup argo)");
+        return;
+    };
+    let mut ours = judged(&objects);
+    for judged in &mut ours {
+        judged.as_object_mut().unwrap().retain(|field, _| !["kstatus", "cel"].contains(&field.as_str()));
+    }
+    assert_eq!(by_argo.len(), ours.len());
+    let different = objects.iter().zip(by_argo.iter().zip(&ours)).filter(|(_, (argo, ours))| argo != ours);
+    let different: Vec<_> = different.collect();
+    let first: Vec<_> = different.iter().take(3).collect();
+    assert!(different.is_empty(), "{} of {}: {first:#?}", different.len(), objects.len());
+    let acted = by_argo.iter().filter(|judged| judged["acted"].is_object()).count();
+    assert!(acted > 0, "no action was tried");
+    println!("Argo CD says the same of {} objects, and of {acted} by actions", objects.len());
 }

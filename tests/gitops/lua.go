@@ -83,10 +83,30 @@ func (s scripts) actions(object *unstructured.Unstructured) (map[string]bool, ma
 			return nil, nil, fmt.Errorf("the action %s gives no object back", definition.Name)
 		}
 		if actions[definition.Name] {
-			acted[definition.Name] = changed
+			acted[definition.Name] = restored(changed, object.Object)
 		}
 	}
 	return actions, acted, nil
+}
+
+// Lua has one empty table, which comes back as an array: Argo CD makes an object of it again where one was.
+func restored(changed, before any) any {
+	switch changed := changed.(type) {
+	case map[string]any:
+		before, _ := before.(map[string]any)
+		for key, value := range changed {
+			changed[key] = restored(value, before[key])
+		}
+	case []any:
+		if _, object := before.(map[string]any); object && len(changed) == 0 {
+			return map[string]any{}
+		}
+		before, _ := before.([]any)
+		for i := range min(len(changed), len(before)) {
+			changed[i] = restored(changed[i], before[i])
+		}
+	}
+	return changed
 }
 
 // As Argo CD's util/lua: the base, package and table libraries and no other, the object as the global `obj`.

@@ -12,11 +12,19 @@ use serde_json::Value;
 
 /// One line of the judges' program for each object.
 pub fn judged(objects: &[Value]) -> Vec<Value> {
+    ask("GITOPS", &["argocd/argocd-cm.yaml", "flux/kustomization.yaml"], objects)
+}
+
+/// What Argo CD itself says of each object; none where its program is not built.
+pub fn judged_by_argo(objects: &[Value]) -> Option<Vec<Value>> {
+    env::var_os("ARGO").map(|_| ask("ARGO", &["argocd/argocd-cm.yaml"], objects))
+}
+
+/// The lines of a program that `tests/stack/stack setup` has built, which takes files of `deploy/`.
+fn ask(program: &str, files: &[&str], objects: &[Value]) -> Vec<Value> {
     let deploy = format!("{}/deploy", env!("CARGO_MANIFEST_DIR"));
-    let program = env::var("GITOPS").expect("tests/stack/stack setup gitops");
-    let mut child = Command::new(program)
-        .arg(format!("{deploy}/argocd/argocd-cm.yaml"))
-        .arg(format!("{deploy}/flux/kustomization.yaml"))
+    let mut child = Command::new(env::var(program).expect("tests/stack/stack setup gitops"))
+        .args(files.iter().map(|file| format!("{deploy}/{file}")))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -2,9 +2,9 @@
 # Both ways to install, on a real API server: that they say the same, that the operator's account has
 # exactly its rights, and that a release leaves the custom resources alone when it goes.
 #
-#   tests/stack/stack setup kube helm && tests/stack/stack run tests/install/run.sh
+#   tests/stack/stack setup kube helm promtool && tests/stack/stack run tests/install/run.sh
 #
-# Takes KUBECTL, HELM and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
+# Takes KUBECTL, HELM, HELM_UNITTEST, PROMTOOL and KUBECONFIG from the stack. Works beside other tests: it has namespaces and a
 # release of its own, and takes the definitions of k2k.dev into that release only once it is seen that
 # they are to be kept.
 set -uo pipefail
@@ -12,7 +12,8 @@ set -uo pipefail
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CHART=$PROJECT/charts/appmigration
 : "${KUBECTL:?run this in the environment of tests/stack/stack}" "${KUBECONFIG:?}"
-: "${HELM:?helm is not built: tests/stack/stack setup helm}"
+: "${HELM:?helm is not built: tests/stack/stack setup helm}" "${HELM_UNITTEST:?tests/stack/stack setup helm}"
+: "${PROMTOOL:?promtool is not built: tests/stack/stack setup promtool}"
 WORK=$(mktemp -d)
 ID=install-$$-$RANDOM # also the release's name; namespaces are not finalized here and stay behind
 ONE=$ID-one           # the namespace of the release that watches one namespace
@@ -106,6 +107,13 @@ get pods|list pods|create pods|create pods --subresource exec|get deployments.ap
 get namespaces|get leases.coordination.k8s.io|get customresourcedefinitions.apiextensions.k8s.io
 create serviceaccounts --subresource token|impersonate users|bind clusterroles.rbac.authorization.k8s.io"
 
+# The values of README.md's table that no unit test sets.
+untested_values() {
+  sed -n 's/^| `\([A-Za-z.]*\)` | .*/\1/p' "$CHART/README.md" | while read -r value; do
+    grep -qE "(set: \{|,|^     ) ${value//./\\.}[.:]" "$CHART"/tests/*_test.yaml || echo "$value"
+  done
+}
+
 ### kustomize
 
 check "kubectl apply -k deploy" "$KUBECTL" apply -k "$PROJECT/deploy"
@@ -152,6 +160,8 @@ refuses "… and refuses one that is not (the check checks)" 'violates PodSecuri
 ### helm
 
 check "helm lint --strict" "$HELM" lint --strict "$CHART"
+check "the chart's unit tests" "$HELM_UNITTEST" "$CHART"
+same "the chart's unit tests set every value" none "none$(untested_values)"
 refuses "an unknown value is refused" "additional properties 'imagee' not allowed" "$HELM" template "$CHART" --set imagee.tag=1
 refuses "an unknown nested value is refused" "additional properties 'tga' not allowed" "$HELM" template "$CHART" --set image.tga=1
 refuses "an account that is neither made nor named is refused" "serviceAccount.name is required" \
@@ -171,6 +181,7 @@ check "everything that can be asked for is valid" "$KUBECTL" create --dry-run=se
   crds.install=false,serviceMonitor.create=false,prometheusRule.create=false)
 same "an alert can be left out, and others get labels" "6 6" \
   "$(everything | grep -c 'alert: ') $(everything | grep -c '^            team: kafka$')"
+refuses "a Kubernetes that does not judge by CEL is refused" "requires kubeVersion: >=1.29" "$HELM" template "$CHART" --kube-version 1.28
 refuses "a setting that there is not is refused" "'leaseLength' not allowed" "$HELM" template "$CHART" --set settings.leaseLength=15s
 refuses "a setting that is no duration is refused" "'/settings/leaseDuration'" "$HELM" template "$CHART" --set settings.leaseDuration=soon
 refuses "a ServiceMonitor without a Service is refused" "needs the Service" \
@@ -179,9 +190,10 @@ same "a setting is the flag of that name" "APPMIGRATION_CONCURRENCY 32 APPMIGRAT
   "$(everything | sed -nE '/name: APPMIGRATION_(CONC|LEASE)/{s/.*name: //;N;s/\n.*value: "(.*)"/ \1/p;}' | paste -sd' ')"
 same "what is null is left out, for OpenShift" 0 "$(everything | grep -c 'runAsUser')"
 
-# The package holds the files themselves, not the link.
+# The package holds the files themselves, not the link, and no tests.
 check "helm package" "$HELM" package "$CHART" -d "$WORK"
 PACKAGE=("$WORK"/appmigration-*.tgz)
+same "the package has no tests" 0 "$(tar -tzf "${PACKAGE[0]}" | grep -c '/tests/')"
 for crd in "${CRDS[@]}"; do
   check "the package has $crd as in crds/" cmp <(tar -xzOf "${PACKAGE[0]}" "appmigration/files/crds/$crd.yaml") "$PROJECT/crds/$crd.yaml"
 done
@@ -246,6 +258,34 @@ refuses "a rollback takes away what was new" NotFound "$KUBECTL" get service -n 
 check "helm uninstall" "$HELM" uninstall "$ID" -n "$UP"
 same "uninstalling leaves the objects as they are" "$OBJECTS" "$(objects)"
 check "the definitions of now are put back" "$KUBECTL" apply -k "$PROJECT/crds"
+
+### the alerts
+
+ALERTS=$PROJECT/tests/install/alerts.yaml MONITORING=$PROJECT/deploy/monitoring
+# Without the Prometheus operator: what is under `spec` is a file of rules.
+sed -n '/^spec:$/,$ { /^spec:$/d; s/^  //; p; }' "$MONITORING/prometheus-rule.yaml" >"$WORK/rules.yaml"
+cp "$ALERTS" "$WORK"
+check "the alerts' rules are valid" "$PROMTOOL" check rules --lint all --lint-fatal "$WORK/rules.yaml"
+check "the alerts speak when they should, and say what they should" "$PROMTOOL" test rules "$WORK/alerts.yaml"
+same "each alert is seen to speak" "$(sed -n 's/^ *- alert: //p' "$WORK/rules.yaml" | sort)" \
+  "$(awk 'match($0, /alertname: [A-Za-z]+/) { name = substr($0, RSTART + 11, RLENGTH - 11) }
+    /exp_alerts:/ { print name }' "$ALERTS" | sort -u)"
+# README's table: a name and its labels on each line.
+METRICS=$(sed -nE 's/^\| `(appmigration_[a-z_]+)` \| [a-z]+ \| ([^|]*)\|.*/\1 \2/p' "$PROJECT/README.md" | sed -E 's/[`,]//g; s/ +$//' | sort)
+unknown_metrics() { comm -23 <(sort -u) <(echo "$METRICS"); }
+same "their tests have series as the operator has them" none "none$(sed -nE "s/.*series: '([a-z_]+)\{(.*)\}'.*/\1,\2/p" "$ALERTS" |
+  sed -E 's/,pod="[a-z]"//; s/="[^"]*"//g; s/,/ /g' | unknown_metrics)"
+same "alerts and dashboard ask for metrics that there are" none "none$(METRICS=$(sed 's/ .*//' <<<"$METRICS")
+  grep -ohE 'appmigration_[a-z_]+' "$WORK/rules.yaml" "$MONITORING/dashboard.json" | sed 's/_bucket$//' | unknown_metrics)"
+same "alerts and dashboard hold the same reasons for stalled" 1 \
+  "$(grep -ohE 'reason=~\\?"[A-Za-z|]+' "$WORK/rules.yaml" "$MONITORING/dashboard.json" | tr -d '\\' | sort -u | wc -l | tr -d ' ')"
+same "their tests have reasons that there are" none "none$(comm -23 <(grep -oE 'reason="[A-Za-z]+' "$ALERTS" | sed 's/.*"//' | sort -u) \
+  <(sed -n 's/^### //p' "$PROJECT/docs/runbook.md" | sort))"
+# The entries of the two documents, as their addresses have them.
+same "what an alert refers to is there" none "none$(comm -23 <(grep -ohE 'docs/[a-z]+\.md#[a-z-]+' "$ALERTS" | sort -u) <(
+  for document in operations runbook; do
+    sed -nE 's/^#+ //p' "$PROJECT/docs/$document.md" | tr '[:upper:] ' '[:lower:]-' | sed "s|^|docs/$document.md#|"
+  done | sort))"
 
 echo "$PASSED passed, $FAILED failed"
 ((FAILED == 0))

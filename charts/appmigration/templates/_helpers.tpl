@@ -9,18 +9,18 @@
 
 {{- define "appmigration.selectorLabels" -}}
 app.kubernetes.io/name: appmigration
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* What selects Pods stays as it is; everything else the user may name anew. */}}
 {{- define "appmigration.labels" -}}
-{{ include "appmigration.selectorLabels" . }}
-app.kubernetes.io/part-of: appmigration
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $ours := dict
+  "app.kubernetes.io/part-of" "appmigration"
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_"))
+-}}
+{{- merge (include "appmigration.selectorLabels" . | fromYaml) .Values.commonLabels $ours | toYaml -}}
 {{- end -}}
 
 {{- define "appmigration.serviceAccountName" -}}

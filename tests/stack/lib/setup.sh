@@ -8,14 +8,21 @@ KAFKA_VERSION=${KAFKA:-4.3.1}
 KUBE_VERSION=$(go_version_of kube k8s.io/kubernetes)
 ETCD_VERSION=$(go_version_of etcd go.etcd.io/etcd/server/v3)
 HELM_VERSION=$(go_version_of helm helm.sh/helm/v4)
+UNITTEST_VERSION=$(go_version_of helm-unittest github.com/helm-unittest/helm-unittest)
+PROMTOOL_VERSION=$(go_version_of promtool github.com/prometheus/prometheus)
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
 KUBE_HOME=$CACHE/kube-$KUBE_VERSION
 CONTROLLERS_HOME=$CACHE/kube-controller-manager-$KUBE_VERSION
 ETCD_HOME=$CACHE/etcd-$ETCD_VERSION
 HELM_HOME=$CACHE/helm-$HELM_VERSION
-# Our own program around the libraries of GitOps tools: by what it is made of.
+UNITTEST_HOME=$CACHE/helm-unittest-$UNITTEST_VERSION
+PROMTOOL_HOME=$CACHE/promtool-$PROMTOOL_VERSION
+# Our own programs around the libraries of GitOps tools: by what they are made of.
+made_of() { cat "$1"/go.* "$1"/*.go | openssl sha256 -r | cut -c1-12; }
 GITOPS_MODULE=$PROJECT/tests/gitops
-GITOPS_HOME=$CACHE/gitops-$(cat "$GITOPS_MODULE"/go.* "$GITOPS_MODULE"/*.go | openssl sha256 -r | cut -c1-12)
+GITOPS_HOME=$CACHE/gitops-$(made_of "$GITOPS_MODULE")
+ARGO_MODULE=$PROJECT/tests/argo
+ARGO_HOME=$CACHE/argo-$(made_of "$ARGO_MODULE")
 
 # need TOOL DEBIAN-PACKAGE HOMEBREW-PACKAGE: notes a tool that is missing.
 MISSING=
@@ -52,8 +59,10 @@ check_tools() {
         need unshare util-linux "no package: Linux only"
         [[ -d $CONTROLLERS_HOME ]] || need_go
         ;;
-      helm) [[ -d $HELM_HOME ]] || need_go ;;
+      helm) [[ -d $HELM_HOME && -d $UNITTEST_HOME ]] || need_go ;;
+      promtool) [[ -d $PROMTOOL_HOME ]] || need_go ;;
       gitops) [[ -d $GITOPS_HOME ]] || need_go ;;
+      argo) [[ -d $ARGO_HOME ]] || need_go ;;
     esac
   done
   if command -v java >/dev/null; then
@@ -101,7 +110,7 @@ fill_kafka() {
   rm "$1/mvn.log"
 }
 
-# go_build OUTPUT MODULE-DIR LDFLAGS PACKAGE…: without cgo, so that no C compiler is needed.
+# go_build OUTPUT MODULE-DIR LDFLAGS [FLAG…] PACKAGE…: without cgo, so that no C compiler is needed.
 go_build() {
   local out=$1 module=$2 ldflags=$3
   shift 3
@@ -140,18 +149,36 @@ fill_helm() {
   go_build "$1/helm" helm "-X helm.sh/helm/v4/internal/version.version=$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }
 
+fill_unittest() {
+  say "building helm-unittest $UNITTEST_VERSION (about a minute on 2 cores when cold)"
+  go_build "$1/helm-unittest" helm-unittest "" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+}
+
+fill_promtool() {
+  say "building promtool $PROMTOOL_VERSION (2 to 3 minutes on 2 cores when cold)"
+  # Without the clouds' libraries that find what is to be scraped: gigabytes.
+  go_build "$1/promtool" promtool "-X github.com/prometheus/common/version.Version=${PROMTOOL_VERSION#v}" \
+    -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool
+}
+
 fill_gitops() {
   say "building the judges of objects (about a minute when cold)"
   go_build "$1/gitops" "$GITOPS_MODULE" "" .
 }
 
+fill_argo() {
+  say "building Argo CD's own judge (about 3 minutes on 2 cores when cold)"
+  go_build "$1/argo" "$ARGO_MODULE" "" .
+}
+
+# `all` has no argo, for the time that it takes, unless the tests are to run whole.
 cmd_setup() {
   local what
   (($# > 0)) || set -- all
-  [[ $1 != all ]] || set -- kafka kube controllers helm gitops
+  [[ $1 != all ]] || set -- kafka kube controllers helm promtool gitops ${LARGE:+argo}
   for what in "$@"; do
-    [[ " kafka kube controllers helm gitops " == *" $what "* ]] ||
-      die "setup knows kafka, kube, controllers, helm, gitops and all, not $what"
+    [[ " kafka kube controllers helm promtool gitops argo " == *" $what "* ]] ||
+      die "setup knows kafka, kube, controllers, helm, promtool, gitops, argo and all, not $what"
   done
   check_tools "$@"
   for what in "$@"; do
@@ -162,8 +189,13 @@ cmd_setup() {
         provide "$KUBE_HOME" fill_kube
         ;;
       controllers) provide "$CONTROLLERS_HOME" fill_controllers ;;
-      helm) provide "$HELM_HOME" fill_helm ;;
+      helm)
+        provide "$HELM_HOME" fill_helm
+        provide "$UNITTEST_HOME" fill_unittest
+        ;;
+      promtool) provide "$PROMTOOL_HOME" fill_promtool ;;
       gitops) provide "$GITOPS_HOME" fill_gitops ;;
+      argo) provide "$ARGO_HOME" fill_argo ;;
     esac
   done
 }
