@@ -9,7 +9,8 @@ export APPMIGRATION_CACHE CARGO_TARGET_DIR
 help:
 	@echo 'make demo      a consumer group moves between two real Kafka clusters; KEEP=1 leaves all of it running'
 	@echo 'make test      every test, on real servers; KAFKA=3.9.2 takes another Kafka than 4.3.1'
-	@echo 'make test-all  the same, with the long random series whole'
+	@echo 'make test-all  the same, with the long random series whole, and make image with REPRODUCE=1'
+	@echo 'make image     the image without a container engine: its binary in an empty root; REPRODUCE=1 builds it twice'
 	@echo 'make soak      1,000 migrations, and half an hour of coming and going: memory, threads, requests, times'
 	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
 	@echo 'make fuzz      the decoders and parsers against random input, 60 s each; FUZZ_SECONDS=… is longer, ONLY=… one'
@@ -33,6 +34,13 @@ test:
 test-all:
 	@tests/check-tools
 	@LARGE=$${LARGE:-12} PROPTEST_CASES=$${PROPTEST_CASES:-20000} tests/all
+	@if [ "$$(uname) $$(id -u)" = "Linux 0" ]; then REPRODUCE=1 tests/image/run; else echo 'make image is left out: it needs Linux and root'; fi
+
+# What the Dockerfile would make, as far as it can be seen without a container engine. Linux, and root for chroot.
+.PHONY: image
+image:
+	@tests/check-tools
+	@tests/image/run
 
 # Many objects, and a long time: memory, threads, requests, and the time from the confirmation to the end.
 .PHONY: soak
