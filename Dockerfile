@@ -26,7 +26,7 @@ RUN touch src/main.rs src/lib.rs \
     && image/build
 
 # CA roots, and no library at all: the binary is static.
-FROM gcr.io/distroless/static-debian12:nonroot@sha256:d093aa3e30dbadd3efe1310db061a14da60299baff8450a17fe0ccc514a16639
+FROM gcr.io/distroless/static-debian13:nonroot@sha256:e2e927ec666bae08560abb3c55d0659eceabb657f56b6782ab500a9fc7f555e3
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG CREATED=
@@ -37,7 +37,7 @@ LABEL org.opencontainers.image.title="appmigration" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.created="${CREATED}" \
-    org.opencontainers.image.base.name="gcr.io/distroless/static-debian12:nonroot"
+    org.opencontainers.image.base.name="gcr.io/distroless/static-debian13:nonroot"
 # Threads share few arenas of the allocator: each keeps what was freed in it, and Kafka's clients bring threads that
 # come and go. A quarter less is resident with 1,000 migrations, and nothing is slower.
 ENV MALLOC_ARENA_MAX=2
