@@ -241,7 +241,9 @@ fn short_names_and_columns() {
         "MESSAGE",
     ];
     assert_eq!(header(&["-o", "wide"]), wide);
-    kubectl(&["-n", &case.namespace, "get", "k2k"]).unwrap();
+    // A category of that name would stand for both kinds, and no object could be asked for by the short name.
+    let error = kubectl(&["-n", &case.namespace, "get", "k2k", "nothing"]).unwrap_err();
+    assert!(error.contains(r#"k2kreplicators.k2k.dev "nothing" not found"#), "{error}");
     kubectl(&["-n", &case.namespace, "get", "k2kreplicators,appmigrations"]).unwrap();
 }
 

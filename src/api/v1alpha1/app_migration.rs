@@ -18,7 +18,6 @@ pub const MAX_NAME_LENGTH: usize = 240;
     kind = "AppMigration",
     plural = "appmigrations",
     shortname = "appmig",
-    category = "k2k",
     namespaced,
     status = "AppMigrationStatus",
     derive = "PartialEq",

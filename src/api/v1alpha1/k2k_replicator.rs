@@ -16,7 +16,6 @@ use super::{ClusterSpec, SourceSpec};
     kind = "K2KReplicator",
     plural = "k2kreplicators",
     shortname = "k2k",
-    category = "k2k",
     namespaced,
     status = "K2KReplicatorStatus",
     derive = "PartialEq",
