@@ -47,8 +47,10 @@ pub enum ReplicateError {
         target: String,
     },
     /// The source refuses something for good.
-    #[error("the source does not allow it: {}{reason}", place.as_ref().map(|at| format!("{at}: ")).unwrap_or_default())]
+    #[error("the source does not allow it to group {group}: {}{reason}", place.as_ref().map(|at| format!("{at}: ")).unwrap_or_default())]
     NotAllowed {
+        /// The group under which the position is committed.
+        group: String,
         /// Which partition, where it is one.
         place: Option<TopicPartition>,
         /// The broker's word.
@@ -108,12 +110,12 @@ impl ReplicateError {
     }
 
     /// The source reports this trouble for good.
-    pub fn by_source(trouble: Trouble) -> Self {
+    pub fn by_source(trouble: Trouble, group: &str) -> Self {
         if trouble.is_unreadable()
             && let Some(partition) = trouble.place
         {
             return Self::Unreadable { partition, offset: trouble.offset, reason: trouble.reason };
         }
-        Self::NotAllowed { place: trouble.place, reason: trouble.reason }
+        Self::NotAllowed { group: group.to_owned(), place: trouble.place, reason: trouble.reason }
     }
 }

@@ -2,7 +2,7 @@
 //! retention took before it was copied, and how far behind the copies are. Moves no record.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -54,13 +54,15 @@ impl Lookout {
         let mut on_target = self.target.topics().await?;
         let missing = routed.iter().filter(|(_, route)| !on_target.contains_key(&route.topic));
         let missing: Vec<String> = missing.map(|(topic, _)| topic.clone()).collect();
-        let mut failed = Vec::new();
+        let mut failed = BTreeMap::new();
         if !missing.is_empty() {
             failed = provision::create(&self.settings, &routed, &on_source, &on_target, &missing).await?;
             on_target = self.target.topics().await?;
+            // Somebody else may have made one in the meantime.
+            failed.retain(|topic, _| !on_target.contains_key(topic));
         }
         let mut table = Table::new(&routed, &on_source, &on_target);
-        table.waiting.append(&mut failed);
+        table.waiting.extend(failed.into_values());
         table.batch_limit = self.batch_limit(&table).await;
         self.say(table.waiting.iter().map(|line| format!("waiting: {line}")).collect());
         Ok(table)

@@ -25,17 +25,17 @@ pub struct Capacity {
     pub own_timestamps: Vec<String>,
 }
 
-/// Creates the targets of the source topics `missing`. Returns what could not be created, and why.
+/// Creates the targets of the source topics `missing`. Returns the topics that could not be created, and why.
 pub async fn create(
     settings: &Settings,
     routed: &BTreeMap<String, Route>,
     on_source: &BTreeMap<String, u32>,
     on_target: &BTreeMap<String, u32>,
     missing: &[String],
-) -> Result<Vec<String>, ReplicateError> {
+) -> Result<BTreeMap<String, String>, ReplicateError> {
     let configs = TopicAdmin::open(&settings.source)?.configs(missing).await?;
     let target = TopicAdmin::open(&settings.target)?;
-    let mut failed = Vec::new();
+    let mut failed = BTreeMap::new();
     // With the target's defaults (7 days of retention, say) old copies would be deleted.
     let unknown: BTreeSet<&String> = missing
         .iter()
@@ -43,10 +43,11 @@ pub async fn create(
         .filter_map(|topic| Some(&routed.get(topic)?.topic))
         .collect();
     for topic in &unknown {
-        failed.push(format!(
+        let why = format!(
             "{topic} is missing on the target and not created, as the configuration of its source is not shown; allow \
              DescribeConfigs on the source topics, or create it yourself"
-        ));
+        );
+        failed.insert((*topic).clone(), why);
     }
     for (spec, notes) in creation::plan(routed, on_source, on_target, &configs, settings.keep_timestamps) {
         if unknown.contains(&spec.name) {
@@ -55,29 +56,33 @@ pub async fn create(
         for note in notes {
             tracing::warn!(topic = spec.name, "{note}");
         }
-        match create_one(&target, spec).await {
-            Ok(()) => {}
+        let topic = spec.name.clone();
+        let why = match create_one(&target, spec).await {
+            Ok(true) => continue,
+            Ok(false) => format!("{topic} is on the target, but may not be described; allow Write on it"),
             Err(error) if is_outage(&error) => return Err(error.into()),
-            Err(error) => failed.push(format!("{error}; create it yourself, or allow it")),
-        }
+            Err(error) => format!("{error}; create it yourself, or allow it"),
+        };
+        failed.insert(topic, why);
     }
     Ok(failed)
 }
 
-/// Creates a topic; where the target does not know a setting that is not essential, without it.
-async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<(), KafkaError> {
-    match target.create(&spec, false).await {
+/// Creates a topic; where the target does not know a setting that is not essential, without it. False where it is
+/// there already.
+async fn create_one(target: &TopicAdmin, mut spec: NewTopicSpec) -> Result<bool, KafkaError> {
+    let created = match target.create(&spec, false).await {
         // An older broker, perhaps: ask for each setting by itself.
-        Err(error) if is_invalid_config(&error) => leave_out_unknown(target, &mut spec).await?,
-        outcome => {
-            outcome?;
-            tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
-            return Ok(());
+        Err(error) if is_invalid_config(&error) => {
+            leave_out_unknown(target, &mut spec).await?;
+            target.create(&spec, false).await?
         }
+        outcome => outcome?,
+    };
+    if created {
+        tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
     }
-    target.create(&spec, false).await?;
-    tracing::info!(topic = spec.name, partitions = spec.partitions, "created on the target");
-    Ok(())
+    Ok(created)
 }
 
 async fn leave_out_unknown(target: &TopicAdmin, spec: &mut NewTopicSpec) -> Result<(), KafkaError> {
@@ -94,7 +99,7 @@ async fn leave_out_unknown(target: &TopicAdmin, spec: &mut NewTopicSpec) -> Resu
                 );
                 spec.configs.remove(&name);
             }
-            outcome => outcome?,
+            outcome => drop(outcome?),
         }
     }
     Ok(())

@@ -38,6 +38,8 @@ impl Replicate {
         let out = File::create(&log).unwrap();
         let mut command = Command::new(binary());
         command.arg("replicate").arg("--file").arg(&file);
+        // What takes half a minute in production takes seconds here.
+        command.env("APPMIGRATION_REFRESH_SECONDS", "2");
         command.stdin(Stdio::null()).stderr(out.try_clone().unwrap()).stdout(out);
         Self { process: Process::spawn(&mut command), log }
     }

@@ -176,16 +176,18 @@ fn retry<T>(mut ask: impl FnMut() -> (i16, T)) -> T {
 }
 
 /// What an ACL speaks of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     Topic = 2,
     Group = 3,
 }
 
 /// What an ACL allows. `Read` and `Write` include `Describe`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Read = 3,
+    Write = 4,
+    Create = 5,
     Describe = 8,
     DescribeConfigs = 10,
 }

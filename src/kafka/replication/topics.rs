@@ -86,8 +86,8 @@ impl TopicAdmin {
         Ok(configs)
     }
 
-    /// Creates a topic, or with `only_check` asks whether it could be. One that is there already is fine.
-    pub async fn create(&self, topic: &NewTopicSpec, only_check: bool) -> Result<(), KafkaError> {
+    /// Creates a topic, or with `only_check` asks whether it could be. False where it is there already.
+    pub async fn create(&self, topic: &NewTopicSpec, only_check: bool) -> Result<bool, KafkaError> {
         let asked = self.asked(&format!("create topic {}", topic.name));
         let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
         // -1: the broker's default.
@@ -101,13 +101,15 @@ impl TopicAdmin {
             .create_topics([&new], &options)
             .await
             .map_err(|error| asked.explain(failure(&error), None))?;
+        let mut created = true;
         for answer in answers {
             match answer {
-                Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Ok(_) => {}
+                Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => created = false,
                 Err((name, code)) => return Err(asked.explain(Failure::named(&name, code as i32), None)),
             }
         }
-        Ok(())
+        Ok(created)
     }
 
     fn asked(&self, what: &str) -> Asked {

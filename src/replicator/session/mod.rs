@@ -174,7 +174,9 @@ impl<'s> Session<'s> {
 
     fn subscribe(&self) -> Result<(), ReplicateError> {
         if self.table.topics.is_empty() {
-            tracing::info!("no topic to copy yet; waiting for one");
+            tracing::info!(
+                "no topic to copy yet; waiting for one (one that may not be described looks as if it were not there)"
+            );
         }
         Ok(self.source.subscribe(self.table.topics.keys().map(String::as_str))?)
     }
@@ -187,7 +189,7 @@ impl<'s> Session<'s> {
     /// Trouble that time does not cure ends the process; anything else is waited out.
     fn judge(&mut self, trouble: &Trouble, cluster: &str) -> Result<(), ReplicateError> {
         if trouble.is_authorization() || trouble.is_fatal() || trouble.is_unreadable() {
-            return Err(ReplicateError::by_source(trouble.clone()));
+            return Err(ReplicateError::by_source(trouble.clone(), &self.settings.group));
         }
         self.log_trouble(trouble, cluster);
         Ok(())
