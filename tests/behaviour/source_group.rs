@@ -155,7 +155,7 @@ fn offsets_that_move_without_a_member() {
 }
 
 /// Ends the thread also where the test fails.
-struct StopOnDrop<'a>(&'a AtomicBool);
+pub struct StopOnDrop<'a>(pub &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

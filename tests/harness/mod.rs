@@ -10,6 +10,7 @@ pub mod collector;
 pub mod commits;
 pub mod conformance;
 pub mod copies;
+pub mod documents;
 pub mod history;
 pub mod http;
 pub mod java;
