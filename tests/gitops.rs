@@ -1,7 +1,7 @@
-//! What GitOps tools make of the objects: every version of every object that the other tests have seen, which the
-//! real operator has written in every state, judged by Argo CD's Lua scripts (in the interpreter and with the
-//! libraries that Argo CD has), by kstatus (Flux, Helm) and by the CEL of Flux's `healthCheckExprs`, as they stand in
-//! `deploy/`. Only meaningful after all other tests on the same stack, so tests/all runs it last.
+//! What tools that deploy from Git make of the objects: every version of every object that the other tests have
+//! seen, which the real operator has written in every state, judged by Argo CD's Lua scripts (in the interpreter and
+//! with the libraries that Argo CD has), by kstatus (Flux, Helm) and by the CEL of Flux's `healthCheckExprs`, as
+//! they stand in `deploy/`. Only meaningful after all other tests on the same stack, so tests/all runs it last.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -2,36 +2,24 @@
 
 use std::fs;
 
-/// A file of the project.
-pub fn read(file: &str) -> String {
-    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+use crate::harness::documents::commands;
+
+/// The command of a section that begins like this.
+pub fn command(file: &str, section: &str, start: &str) -> String {
+    let of_section =
+        commands().into_iter().filter(|(f, s, c)| f == file && s == section && c.starts_with(start));
+    let found: Vec<String> = of_section.map(|(.., command)| command).collect();
+    assert_eq!(found.len(), 1, "{file}, {section}: {start}: {found:#?}");
+    found.into_iter().next().unwrap()
 }
 
-/// The fenced blocks of a language below a heading, up to the next of the same rank.
-pub fn blocks(file: &str, heading: &str, language: &str) -> Vec<String> {
-    let text = read(file);
-    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{file} has no {heading}"));
-    let rank = heading.split(' ').next().unwrap();
-    let section = &text[start + heading.len() + 2..];
-    let section = section.find(&format!("\n{rank} ")).map_or(section, |end| &section[..end]);
-    let mut found = Vec::new();
-    let mut lines = section.lines();
-    while let Some(line) = lines.next() {
-        let Some(indent) = line.strip_suffix(&format!("```{language}")).filter(|i| i.trim().is_empty())
-        else {
-            continue;
-        };
-        let body = lines.by_ref().take_while(|line| line.trim() != "```");
-        found.push(body.map(|line| line.strip_prefix(indent).unwrap_or(line)).collect::<Vec<_>>().join("\n"));
-    }
-    found
-}
-
-/// The one of them that says this.
-pub fn block(file: &str, heading: &str, language: &str, says: &str) -> String {
-    let all = blocks(file, heading, language);
-    let mut with: Vec<&String> = all.iter().filter(|block| block.contains(says)).collect();
-    assert_eq!(with.len(), 1, "{file}, {heading}: {} blocks with {says}: {all:#?}", with.len());
-    with.remove(0).clone()
+/// The README's manifest of a kind, from its first migration.
+pub fn manifest(kind: &str) -> String {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let block =
+        blocks.find(|block| block.contains(&format!("kind: {kind}\n"))).expect("a block of that kind");
+    // It stands in a list.
+    let indent = block.len() - block.trim_start().len();
+    block.lines().map(|line| line.get(indent..).unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-use super::documents::block;
+use super::documents::{command, manifest};
 use crate::harness::{
     K2KReplicator, Replicate, Side,
     kafka::Record,
@@ -19,7 +19,7 @@ use crate::harness::{
 };
 
 const PARTITIONS: i32 = 3;
-const WALK: &str = "## A first migration of your own";
+const WALK: &str = "A first migration of your own";
 
 /// One walk through the README. Every name in it is the README's with `way` before it.
 pub struct Story {
@@ -56,8 +56,7 @@ impl Story {
 
     /// The README's manifests: the replicator's and the migration's.
     pub fn manifests(&self) -> [String; 2] {
-        ["K2KReplicator", "AppMigration"]
-            .map(|kind| self.own(&block("README.md", WALK, "yaml", &format!("kind: {kind}\n"))))
+        ["K2KReplicator", "AppMigration"].map(|kind| self.own(&manifest(kind)))
     }
 
     /// The project's own replicator, from the same manifest.
@@ -182,15 +181,13 @@ impl Story {
     /// Steps 4 and 5: the application is stopped, records go on coming, `confirm` tells, the group moves, the
     /// application is started on the target, and reads on with exactly the next record.
     pub fn move_the_application(&mut self, confirm: impl FnOnce(&Self, &str)) {
-        let commands = block("README.md", WALK, "sh", "kubectl scale");
-        let mut commands = commands.lines();
-        self.run(commands.next().unwrap());
+        let step = |start| command("README.md", WALK, start);
+        self.run(&step("kubectl scale "));
         self.application_has_stopped();
         let read = self.written;
         self.write(10);
-        confirm(self, commands.next().unwrap());
-        self.run(commands.next().unwrap());
-        assert_eq!(commands.next(), None);
+        confirm(self, &step("kubectl patch "));
+        self.run(&step("kubectl wait "));
 
         self.deploy_application(Side::Target);
         self.has_read(read + 10);

@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    documents::{block, blocks},
+    documents::command,
     image::Image,
     node::Node,
     story::{Story, run},
@@ -25,8 +25,8 @@ use crate::harness::{
     stack::{DEADLINE, eventually, kubectl, var},
 };
 
-const STEPS: &str = "## A first migration of your own";
-const UNINSTALL: &str = "## Uninstall";
+const STEPS: &str = "A first migration of your own";
+const UNINSTALL: &str = "Uninstall";
 const OPERATIONS: &str = "docs/operations.md";
 const NAMESPACE: &str = "appmigration-system";
 
@@ -39,9 +39,9 @@ fn node() -> Node {
     Node::start(images)
 }
 
-/// The README's command to install in this way.
-fn install_by(word: &str) -> String {
-    block("README.md", STEPS, "sh", word)
+/// The README's command that begins like this.
+fn step(start: &str) -> String {
+    command("README.md", STEPS, start)
 }
 
 /// What is there of ours in the whole cluster.
@@ -58,7 +58,7 @@ fn ours() -> String {
 fn clear(story: Story) {
     let namespace = story.namespace();
     drop(story);
-    run(&block(OPERATIONS, UNINSTALL, "sh", "kubectl delete crd"));
+    run(&command(OPERATIONS, UNINSTALL, "kubectl delete crd "));
     kubectl(&["delete", "namespace", &namespace, NAMESPACE, "--ignore-not-found"]).unwrap();
     assert_eq!(ours(), "");
 }
@@ -68,7 +68,7 @@ fn by_helm() {
     let _node = node();
     assert_eq!(ours(), "");
     let mut story = Story::begin("helm");
-    run(&install_by("helm install"));
+    run(&step("helm install "));
     // `--wait` has waited for a Pod that works.
     let ready = "jsonpath={.status.readyReplicas}";
     assert_eq!(
@@ -81,7 +81,7 @@ fn by_helm() {
     // An upgrade in the middle: another Pod takes over.
     let pods = || kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "name"]).unwrap();
     let before = pods();
-    let upgrade = block(OPERATIONS, "## Upgrade", "sh", "helm upgrade");
+    let upgrade = command(OPERATIONS, "Upgrade", "helm upgrade ");
     run(&format!("{upgrade} --set logLevel=debug --wait"));
     eventually(DEADLINE, "the old Pod's end", || pods().lines().count() == 1);
     assert_ne!(pods(), before);
@@ -89,7 +89,7 @@ fn by_helm() {
     story.has_read(50);
     story.move_the_application(|story, patch| drop(story.run(patch)));
 
-    run(&block(OPERATIONS, UNINSTALL, "sh", "helm uninstall"));
+    run(&command(OPERATIONS, UNINSTALL, "helm uninstall "));
     // The definitions stay, and with them the migration and its plan.
     let kept = story.run("kubectl get appmig/orders-app cm/orders-app-plan -n payments -o name");
     assert_eq!(kept.lines().count(), 2, "{kept}");
@@ -101,7 +101,8 @@ fn by_kubectl() {
     let _node = node();
     assert_eq!(ours(), "");
     let mut story = Story::begin("kubectl");
-    run(&install_by("kubectl kustomize deploy"));
+    run(&step("kubectl kustomize deploy "));
+    run(&step("kubectl rollout status "));
     story.apply();
     story.replicates();
     story.waits_for("AwaitingStopConfirmation");
@@ -120,15 +121,13 @@ fn by_kubectl() {
     eventually(DEADLINE, "the plan's end", || {
         kubectl(&["get", &plan, "-n", &namespace, "--ignore-not-found", "-o", "name"]).unwrap().is_empty()
     });
-    run(&block(OPERATIONS, UNINSTALL, "sh", "kubectl delete namespace"));
-    assert_eq!(
-        ours().split(' ').filter(|name| !name.contains("k2k.dev")).collect::<Vec<_>>(),
-        [
-            "clusterrole.rbac.authorization.k8s.io/appmigration-operator-edit",
-            "clusterrole.rbac.authorization.k8s.io/appmigration-operator-view",
-        ]
+    run(&command(OPERATIONS, UNINSTALL, "kubectl delete namespace "));
+    run(&command(OPERATIONS, UNINSTALL, "kubectl delete clusterrole,"));
+    let left = ours();
+    assert!(
+        left.split(' ').all(|name| name.ends_with(".k2k.dev") && name.starts_with("customresource")),
+        "{left}"
     );
-    run("kubectl delete clusterrole appmigration-operator-edit appmigration-operator-view");
     clear(story);
 }
 
@@ -305,10 +304,7 @@ fn by_argo_cd() {
 fn by_flux() {
     let _node = node();
     let mut story = Story::begin("flux");
-    let command =
-        blocks("README.md", STEPS, "sh").into_iter().find(|b| b.starts_with("kubectl kustomize deploy"));
-    let command = command.unwrap();
-    let installed = objects(command.lines().next().unwrap().strip_suffix(" | kubectl apply -f -").unwrap());
+    let installed = objects(step("kubectl kustomize deploy ").strip_suffix(" | kubectl apply -f -").unwrap());
     let flux = GitOps::start("kustomize-controller");
     let current = |verdict: &Value| verdict["kstatus"] == "Current";
     flux.commits(&installed, current);
