@@ -26,7 +26,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// An environment variable that the stack sets. A missing one is a failure, never a skipped test.
 pub fn from_stack(name: &str) -> String {
