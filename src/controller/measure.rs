@@ -118,6 +118,11 @@ pub fn gauges(context: Option<&Context>, metrics: &Metrics) {
     });
     let longest = stopped.min().map_or(0, |since| Timestamp::now().duration_since(since).as_secs());
     metrics.longest_stop.set(longest.max(0));
+    let moved = migrations.iter().filter(|m| {
+        let status = m.0.as_ref().ok().and_then(|m| m.status.as_ref());
+        status.is_some_and(|s| conditions::find(&s.conditions, ConditionType::SourceMoved).is_some())
+    });
+    metrics.source_moved.set(whole(moved.count()));
     metrics.lag.set(i64::try_from(context.map_or(0, Context::lag)).unwrap_or(i64::MAX));
     metrics.kafka_clients.set(whole(context.map_or(0, |c| c.pool.len())));
 }

@@ -113,6 +113,9 @@ impl Translator<'_> {
     }
 
     fn tls(&mut self) -> TlsSpec {
+        if let Secrets::Moved(secret) = self.secrets {
+            return self.tls_moved(secret);
+        }
         for (key, instead) in FILES {
             if self.common.take(key).is_some() && !instead.is_empty() {
                 let text = format!(
@@ -128,6 +131,36 @@ impl Translator<'_> {
                 self.notes.problem(&self.common.field(key), "must be PEM");
             }
         }
+        self.tls_of_texts()
+    }
+
+    /// Stores of the JVM come to keys of the Secret too, as PEM.
+    fn tls_moved(&mut self, secret: &str) -> TlsSpec {
+        let [trust, _, keys, _] = FILES.map(|(key, _)| self.common.take(key).is_some());
+        for key in ["ssl.truststore.type", "ssl.keystore.type"] {
+            self.plain(key);
+        }
+        let mut tls = self.tls_of_texts();
+        let mut moved = |file: &str, name: &str, what: &str| {
+            let key = format!("{}-{name}", self.side);
+            self.notes.moved.push((key.clone(), format!("{}, {what}", self.common.field(file))));
+            Some(SecretKeyRef { name: secret.to_owned(), key })
+        };
+        if trust && tls.ca_secret_ref.is_none() {
+            let what = "its certificates as PEM (keytool -list -rfc -keystore FILE)";
+            tls.ca_secret_ref = moved("ssl.truststore.location", "ca.crt", what);
+        }
+        if keys && tls.certificate_secret_ref.is_none() {
+            let convert = "as PEM (keytool -importkeystore to PKCS12, then openssl pkcs12";
+            let (chain, key) =
+                (format!("its chain {convert} -nokeys)"), format!("its key {convert} -nocerts -nodes)"));
+            tls.certificate_secret_ref = moved("ssl.keystore.location", "tls.crt", &chain);
+            tls.private_key_secret_ref = moved("ssl.keystore.location", "tls.key", &key);
+        }
+        tls
+    }
+
+    fn tls_of_texts(&mut self) -> TlsSpec {
         TlsSpec {
             enabled: true,
             ca_secret_ref: self.secret("ssl.truststore.certificates", "ca.crt"),
@@ -197,6 +230,13 @@ impl Translator<'_> {
                      spec.{} in the K2KReplicator",
                     self.side
                 );
+                self.notes.problem(field, text);
+                None
+            }
+            // Some other variable: no value that could be put anywhere.
+            (None, _) if value.contains("${") => {
+                let text = "takes a variable within a text, or of another kind: only ${env:NAME} as a whole can be a \
+                            key of a Secret";
                 self.notes.problem(field, text);
                 None
             }

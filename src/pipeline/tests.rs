@@ -227,6 +227,26 @@ fn filled(text: &str) -> Result<super::Filled, super::PipelineError> {
 }
 
 /// Whoever may write the ConfigMap gets past no bound that the CRD sets.
+/// What only the JVM reads is converted by whoever imports the file; a variable of another kind is no value.
+#[test]
+fn an_import_takes_stores_of_the_jvm_and_no_other_variables() {
+    let file = LARGE
+        .replace("ssl.truststore.type: PEM", "ssl.truststore.type: JKS")
+        .replace("ssl.truststore.certificates: ${EU_CA}", "ssl.truststore.location: /ca.jks");
+    let moved = translate(&file, &own(), Secrets::Moved("eu")).unwrap();
+    let tls = moved.spec.source.unwrap().cluster.tls.unwrap();
+    assert_eq!(tls.ca_secret_ref.unwrap().key, "source-ca.crt");
+    let (key, field) = &moved.moved[0];
+    assert_eq!(key, "source-ca.crt");
+    assert!(
+        field.contains("source.kafka.common.ssl.truststore.location, its certificates as PEM"),
+        "{field}"
+    );
+    let file = LARGE.replace("${env:EU_PASSWORD}", "${file:/etc/k2k:password}x");
+    let text = refused(&file, Secrets::Moved("eu"));
+    assert!(text.contains("only ${env:NAME} as a whole can be a key of a Secret"), "{text}");
+}
+
 #[test]
 fn a_file_is_bound_as_the_object_is() {
     assert!(filled(MINIMAL).is_ok());

@@ -39,11 +39,13 @@ pub fn standing(object: &AppMigration) -> Standing {
     }
 }
 
-/// Reason and message of the outcome, or what stands in its place.
+/// Reason and message of the outcome, or what stands in its place; and that the application runs on the source again.
 pub fn outcome(object: &AppMigration) -> (String, String) {
+    let moved = condition(object, ConditionType::SourceMoved);
+    let moved = moved.map_or_else(String::new, |c| format!("; BUT {}: {}", c.reason, c.message));
     condition(object, ConditionType::Ready).map_or_else(
         || ("-".to_owned(), "the operator has not looked at it yet: is it running?".to_owned()),
-        |c| (c.reason.clone(), c.message.clone()),
+        |c| (c.reason.clone(), c.message.clone() + &moved),
     )
 }
 

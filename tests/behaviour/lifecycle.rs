@@ -45,6 +45,12 @@ fn a_preview_while_the_application_still_runs() {
     for block in &expected {
         assert!(preview.blocks.iter().any(|b| b.starts_with(block)), "{preview:?}");
     }
+    // Nobody is asked to stop an application without being told.
+    let told = |o: &AppMigration| {
+        let ready = condition(o, ConditionType::Ready).unwrap();
+        ready.message.contains("not yet") && ready.message.contains(&expected[1])
+    };
+    app.wait("its word", DEADLINE, told);
     // What it foresees is no condition, and nothing is written for it.
     assert_eq!(app.shows(ConditionType::OffsetsMapped), "Unknown NotJudged");
     assert_eq!(app.shows(ConditionType::SourceGroupInactive), "Unknown NotJudged");

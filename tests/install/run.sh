@@ -179,7 +179,7 @@ EVERYTHING=$PROJECT/tests/install/everything.yaml
 everything() { "$HELM" template everything "$CHART" -n default -f "$EVERYTHING" "$@" 2>/dev/null; }
 check "everything that can be asked for is valid" "$KUBECTL" create --dry-run=server --validate=strict -f <(everything --set \
   crds.install=false,serviceMonitor.create=false,prometheusRule.create=false)
-same "an alert can be left out, and others get labels" "6 6" \
+same "an alert can be left out, and others get labels" "7 7" \
   "$(everything | grep -c 'alert: ') $(everything | grep -c '^            team: kafka$')"
 refuses "a Kubernetes that does not judge by CEL is refused" "requires kubeVersion: >=1.29" "$HELM" template "$CHART" --kube-version 1.28
 refuses "a setting that there is not is refused" "'leaseLength' not allowed" "$HELM" template "$CHART" --set settings.leaseLength=15s

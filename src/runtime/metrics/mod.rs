@@ -148,6 +148,9 @@ metrics! {
     /// Records that replication still has to copy before confirmed migrations can go on.
     lag: Gauge as "lag" in Unit::Other("records".to_owned());
 
+    /// Completed migrations whose group has committed on the source since: its application runs there (again).
+    source_moved: Gauge as "source_moved_migrations";
+
     /// Migrations that were completed.
     completed: Counter as "completed";
     /// Time from the confirmation to the completion of a migration.

@@ -24,7 +24,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::v1alpha1::{AppMigration, ConditionType, MAX_NAME_LENGTH, Reason};
+use crate::api::v1alpha1::{AppMigration, ConditionType, MAX_NAME_LENGTH, Preview, Reason};
 
 use super::{
     super::conditions::{self, Statement},
@@ -64,10 +64,17 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
     };
     rungs.set(ConditionType::ReplicatorReady, statement);
     if status.stop_confirmed_at.is_none() && object.spec.stop_confirmed {
-        return Step::Act(Act::Latch, rungs.with(ConditionType::StopConfirmed, confirmation(object, true)));
+        return Step::Act(
+            Act::Latch,
+            rungs.with(ConditionType::StopConfirmed, confirmation(object, true, None)),
+        );
     }
     let confirmed = status.stop_confirmed_at.is_some();
-    rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed));
+    let in_the_way = match replicator {
+        Err((_, why)) => Some(why.as_str()),
+        Ok(_) => seen.preview.as_ref().or(status.preview.as_ref()).and_then(obstacle),
+    };
+    rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed, in_the_way));
     if !confirmed {
         if let Some(step) = unready(seen, &rungs) {
             return step;
@@ -123,16 +130,35 @@ pub fn invalid(object: &AppMigration) -> Option<String> {
     Selection::new(spec).err()
 }
 
-fn confirmation(object: &AppMigration, confirmed: bool) -> Statement {
+/// The first thing that would block, and would not pass by itself once the application stands still.
+fn obstacle(preview: &Preview) -> Option<&str> {
+    let passes = |block: &str| {
+        let reason = block.split([' ', ':']).next().and_then(Reason::parse);
+        matches!(
+            reason,
+            Some(Reason::ReplicationBehind | Reason::SourceTransactionPending | Reason::OpenTransaction)
+        )
+    };
+    preview.blocks.iter().map(String::as_str).find(|block| !passes(block))
+}
+
+/// Whoever is asked to stop an application is told first what would keep it from going on.
+fn confirmation(object: &AppMigration, confirmed: bool, in_the_way: Option<&str>) -> Statement {
     if confirmed {
         let text = "the application was confirmed to be stopped; until the commit begins, spec.suspend or deleting \
                     this object takes it back";
         return Statement::holds(Reason::Confirmed, text);
     }
-    let text = format!(
+    let ask = format!(
         "stop the application that consumes as {}, then set spec.stopConfirmed to true",
         object.spec.consumer_group
     );
+    let text = match in_the_way {
+        Some(block) => {
+            format!("not yet, as this would be in the way: {block}; without it (status.preview), {ask}")
+        }
+        None => ask,
+    };
     Statement::fails(Reason::AwaitingStopConfirmation, text)
 }
 

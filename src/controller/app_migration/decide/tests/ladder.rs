@@ -99,7 +99,20 @@ fn without_a_confirmation_only_the_replicator_and_the_preview_are_looked_at() {
     let seen = Seen { preview: Some(preview()), ..usable() };
     let rest = rests(decide(&object, &seen), Reason::AwaitingStopConfirmation, Next::Preview);
     assert_eq!(says(&rest, ConditionType::ReplicatorReady), Some((Status::True, Reason::Ready)));
-    assert!(rest.rungs.ready().message.contains("spec.stopConfirmed"));
+    assert!(rest.rungs.ready().message.starts_with("stop the application"));
+    // What would be in the way is said before anybody stops anything; not what passes by itself.
+    let blocks =
+        ["ReplicationBehind orders-0: it comes", "GapOnTarget orders-1: 2 are missing"].map(String::from);
+    let blocked = |blocks: &[String]| {
+        let preview = Preview { blocks: blocks.to_vec(), ..preview() };
+        let seen = Seen { preview: Some(preview), ..usable() };
+        rests(decide(&object, &seen), Reason::AwaitingStopConfirmation, Next::Preview).rungs.ready().message
+    };
+    assert!(
+        blocked(&blocks)
+            .starts_with("not yet, as this would be in the way: GapOnTarget orders-1: 2 are missing;")
+    );
+    assert!(blocked(&blocks[..1]).starts_with("stop the application"));
 }
 
 #[test]
