@@ -244,7 +244,7 @@ PREVIOUS=("$PROJECT"/tests/install/appmigration-*.tgz)
 check "the chart before this one installs" "$HELM" install "$ID" "${PREVIOUS[0]}" -n "$UP" --create-namespace \
   --take-ownership --force-conflicts --set logLevel=debug
 check "a migration is created" "$KUBECTL" apply -n "$UP" -f "$PROJECT/deploy/samples/plaintext.yaml"
-objects() { get k2k,appmig -n "$UP" -o 'jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec}{"\n"}{end}'; }
+objects() { get k2kreplicators,appmigrations -n "$UP" -o 'jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec}{"\n"}{end}' | sort; }
 LEVEL='jsonpath={.spec.template.spec.containers[0].env[?(@.name=="APPMIGRATION_LOG_LEVEL")].value}'
 OBJECTS=$(objects)
 check "helm upgrade to this one" "$HELM" upgrade "$ID" "$CHART" -n "$UP" --reset-then-reuse-values

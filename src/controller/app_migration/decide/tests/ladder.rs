@@ -104,7 +104,8 @@ fn without_a_confirmation_only_the_replicator_and_the_preview_are_looked_at() {
     let blocks =
         ["ReplicationBehind orders-0: it comes", "GapOnTarget orders-1: 2 are missing"].map(String::from);
     let blocked = |blocks: &[String]| {
-        let preview = Preview { blocks: blocks.to_vec(), ..preview() };
+        let mut preview = preview();
+        preview.blocks = blocks.to_vec();
         let seen = Seen { preview: Some(preview), ..usable() };
         rests(decide(&object, &seen), Reason::AwaitingStopConfirmation, Next::Preview).rungs.ready().message
     };
