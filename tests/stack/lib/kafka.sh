@@ -11,7 +11,9 @@ proxy_address() {
 
 # java_command HEAP: sets JAVA, small and quick to start rather than fast in the long run.
 java_command() {
-  JAVA=(java -Xms32m "-Xmx$1" -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+  local archive=()
+  [[ ! -e $KAFKA_CLASSES/kafka.jsa ]] || archive=("-XX:SharedArchiveFile=$KAFKA_CLASSES/kafka.jsa" '-Xlog:cds*=off')
+  JAVA=(java -Xms32m "-Xmx$1" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${archive[@]+"${archive[@]}"}"
     "-Dlog4j2.configurationFile=$STACK_HOME/kafka/log4j2.properties"
     "-Dlog4j.configuration=file:$STACK_HOME/kafka/log4j.properties"
     -cp "$KAFKA_LIBS/*")
