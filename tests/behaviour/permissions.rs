@@ -175,7 +175,7 @@ fn the_replicator_lacks_one_right() {
             replicate.log().lines().any(|line| line.contains(words) && line.contains(&name))
         });
         // Where it has ended its Pod starts it again.
-        replicate.kill();
+        replicate.stop();
         grant(&case, lacks);
         let replicate = Replicate::start(&case.namespace, &replicator, &secrets);
         eventually(DEADLINE, "the copies", || {

@@ -78,9 +78,8 @@ impl Seen {
     fn take(&mut self, event: Value) {
         let object = &event["objectRef"];
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
-        if event["responseStatus"]["code"] == 403
-            || event["annotations"]["authorization.k8s.io/decision"] == "forbid"
-        {
+        // Not by the code: 403 is also the answer for a namespace that is going.
+        if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
             self.refused.push(event);
             return;
         }
