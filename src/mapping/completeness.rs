@@ -99,7 +99,7 @@ impl Judge<'_, '_> {
         let c = self.facts.committed;
         let text = format!(
             "committed {c}, replicated to {replicated_to}; waiting for {} records (policies.replicationProof: \
-             Waive goes on without)",
+             Waive goes on without; what comes later is then read again)",
             c.0 - replicated_to.0
         );
         let lag = (c.0 - replicated_to.0).max(0).unsigned_abs();

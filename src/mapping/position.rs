@@ -98,8 +98,11 @@ pub fn unusable(target: &TopicPartition, facts: &TargetFacts) -> Option<Finding>
                      K2KReplicator says"
                 .to_owned(),
         };
-        let text =
-            format!("none of its {} records carries an origin that can be read{detail}", found.records);
+        let text = format!(
+            "none of its {} records carries an origin that can be read{detail}; correct spec.tracing, or have the \
+             replicator write the headers and fill a new topic",
+            found.records
+        );
         return Some(Finding::new(Reason::HeadersMissing, target, text));
     }
     None

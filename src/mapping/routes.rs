@@ -20,6 +20,9 @@ pub struct Routes {
     targets: Vec<Arc<TargetTopic>>,
 }
 
+/// Patterns that are named in a message.
+const LISTED: usize = 5;
+
 /// Where a source topic goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -100,6 +103,14 @@ impl Routes {
         let own = |topic: &&str| !INTERNAL.contains(topic);
         let routed = |topic: &str| Some((topic.to_owned(), self.route(topic)?));
         source_topics.into_iter().filter(own).filter_map(routed).collect()
+    }
+
+    /// In words: the first few patterns that none of `source_topics` matches. None where each has its topics.
+    pub fn unmatched<'a>(&self, source_topics: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let patterns = self.patterns.unmatched(source_topics);
+        let listed = patterns.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+        let more = if patterns.len() > LISTED { ", …" } else { "" };
+        (!patterns.is_empty()).then(|| format!("no topic of the source matches {listed}{more}"))
     }
 }
 

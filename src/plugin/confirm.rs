@@ -1,12 +1,22 @@
 //! `kubectl appmig confirm`: asks, then sets the field.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{Place, TIMEOUT, view};
-use crate::{api::v1alpha1::AppMigration, printable::printable};
+use super::{Place, Server, TIMEOUT, view};
+use crate::{
+    api::v1alpha1::{AppMigration, Reason},
+    printable::printable,
+};
+
+/// The operator's first word is waited for so long, and asked for so often.
+const ANSWER: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(500);
 
 /// Arguments of `kubectl appmig confirm`.
 #[derive(Debug, clap::Args)]
@@ -42,12 +52,27 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     let (api, params) = (server.api::<AppMigration>(), PatchParams::default());
     let done = tokio::time::timeout(TIMEOUT, api.patch(name, &params, &patch)).await;
     done.map_err(|_| "the API server does not answer")??;
-    writeln!(
-        err,
-        "Confirmed. kubectl appmig status {name} -n {} --watch tells how it gets on.",
-        server.namespace
-    )?;
+    writeln!(err, "Confirmed.")?;
+    if let Some(told) = answer(&server, name).await? {
+        writeln!(err, "{told}")?;
+    }
+    writeln!(err, "kubectl appmig status {name} -n {} --watch tells how it gets on.", server.namespace)?;
     Ok(())
+}
+
+/// What the operator says to it first, that the group still has members, say; nothing where it takes its time.
+async fn answer(server: &Server, name: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    while start.elapsed() < ANSWER {
+        tokio::time::sleep(POLL).await;
+        let object = server.migration(name).await?;
+        let (reason, message) = view::outcome(&object);
+        let preliminary = [Reason::AwaitingStopConfirmation, Reason::NotJudged].map(Reason::as_str);
+        if view::is_current(&object) && !preliminary.contains(&reason.as_str()) {
+            return Ok(Some(format!("{reason}: {}", printable(&message))));
+        }
+    }
+    Ok(None)
 }
 
 fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {

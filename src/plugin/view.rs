@@ -25,10 +25,15 @@ fn condition(object: &AppMigration, kind: ConditionType) -> Option<&Condition> {
     object.status.as_ref()?.conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
+/// Whether the operator has seen this spec.
+pub fn is_current(object: &AppMigration) -> bool {
+    let seen = object.status.as_ref().and_then(|status| status.observed_generation);
+    seen == object.metadata.generation
+}
+
 /// How it stands with this object as it is now.
 pub fn standing(object: &AppMigration) -> Standing {
-    let seen = object.status.as_ref().and_then(|status| status.observed_generation);
-    let current = seen == object.metadata.generation;
+    let current = is_current(object);
     let holds = |kind| current && condition(object, kind).is_some_and(|c| c.status == "True");
     if holds(ConditionType::Ready) {
         Standing::Done
@@ -145,8 +150,9 @@ pub fn story(object: &AppMigration) -> String {
         )),
         (Some(p), None) => {
             lines.push(format!(
-                "if it were stopped now: {} partitions, {} of them exact; {} records read again, {} still to be replicated",
-                p.partitions, p.exact, p.reread, p.lag
+                "if it were stopped now (so since {}): {} partitions, {} of them exact; {} records read again, {} still \
+                 to be replicated",
+                p.observed_at.0.strftime("%F %T UTC"), p.partitions, p.exact, p.reread, p.lag
             ));
             lines.extend(p.blocks.iter().map(|block| format!("  in the way: {}", printable(block))));
         }

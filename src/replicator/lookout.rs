@@ -64,7 +64,9 @@ impl Lookout {
         let mut table = Table::new(&routed, &on_source, &on_target);
         table.waiting.extend(failed.into_values());
         table.batch_limit = self.batch_limit(&table).await;
-        self.say(table.waiting.iter().map(|line| format!("waiting: {line}")).collect());
+        let unmatched = self.settings.routes.unmatched(on_source.keys().map(String::as_str));
+        let waiting = table.waiting.iter().cloned().chain(unmatched);
+        self.say(waiting.map(|line| format!("waiting: {line}")).collect());
         Ok(table)
     }
 

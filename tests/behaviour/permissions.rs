@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::harness::{
-    Case, Copies, K2KReplicator, K2KReplicatorSpec, Reason, Replicate, Side,
+    Case, Copies, K2KReplicator, K2KReplicatorSpec, Member, Reason, Replicate, Side,
     kafka::{COMPACTED, Record},
     specs,
     stack::{DEADLINE, eventually},
@@ -122,6 +122,31 @@ fn topics_that_the_operator_may_not_see() {
     preview("two partitions", |p| p.partitions == 2 && p.blocks.is_empty());
     app.edit(|spec| spec.stop_confirmed = true);
     app.completes_exactly();
+}
+
+#[test]
+fn topics_that_members_read_and_the_operator_may_not_see() {
+    let case = Case::new("hidden");
+    let (orders, other) = (case.drawn(10, 0..10, 4), case.topic("other", 1));
+    other.fill(0, 10).copy(0, 0..10);
+    case.committed(&other, &[(0, 5)]);
+    case.replicated_to(&orders, &[(0, 10)]);
+    lacking(&case, &OPERATOR, READ_TARGET, |_| {});
+    grant(&case, READ_TARGET);
+    grant(&case, (Side::Target, Resource::Topic, "other", Operation::Read));
+    let readers = [&orders, &other].map(|topic| Member::classic(Side::Source, &case.group, &topic.name));
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    // Told while they read, before anybody stops them.
+    let words = format!("AuthorizationFailed: members of {} were reading {}, which", case.group, other.name);
+    app.comes_to_say(Reason::AwaitingStopConfirmation, &["not yet", &words]);
+    readers.into_iter().for_each(Member::leave);
+    // Nothing shows it any more; it is not forgotten.
+    app.edit(|spec| spec.stop_confirmed = true);
+    app.comes_to_say(Reason::AuthorizationFailed, &[&other.name, "grant Describe"]);
+    grant(&case, (Side::Source, Resource::Topic, "other", Operation::Read));
+    app.retry("granted");
+    app.completes_exactly();
+    assert_eq!(app.target_offset(&other.name, 0), Some(5));
 }
 
 #[test]

@@ -57,15 +57,19 @@ fn from_the_list_to_the_plan() {
         story.contains("  … StopConfirmed        AwaitingStopConfirmation: stop the application"),
         "{story}"
     );
-    assert!(story.contains("if it were stopped now: 2 partitions, 2 of them exact"), "{story}");
+    assert!(story.contains("UTC): 2 partitions, 2 of them exact"), "{story}");
 
     // Nobody is there to be asked.
     let (code, _, err) = appmig(&case, &["confirm", "app"]);
     assert_eq!(code, 1);
     assert!(err.contains("--yes confirms without a question"), "{err}");
     assert!(!app.get().spec.stop_confirmed);
+    // Somebody forgot one.
+    let forgotten = Member::classic(Side::Source, &case.group, &orders.name);
     let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
     assert_eq!(code, 0, "{err}");
+    assert!(err.contains("Confirmed.\nGroupActive: ") && err.contains("has 1 member:"), "{err}");
+    forgotten.leave();
     let told = shown(&case, &["status", "app", "--watch", "--timeout", "60s"]);
     assert!(told.contains("✓ OffsetsCommitted     Committed"), "{told}");
     assert!(

@@ -36,7 +36,8 @@ fn definition_complete_by_the_replicators_position() {
     case.commit(Side::Source, &position, [((orders.name.clone(), 0), 5.into())].into());
     case.replicator(|spec| with_position(spec, &position));
     let app = case.migrate(|_| {});
-    app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 5"]);
+    let idle = format!("the replicator's group {position} has no members now");
+    app.waits(Reason::ReplicationBehind, &[&orders.at(0), "committed 7, replicated to 5", &idle]);
     case.commit(Side::Source, &position, [((orders.name.clone(), 0), 10.into())].into());
     app.completes_exactly();
     let row = json!({ "provenBy": "replicatorPosition", "replicatorPosition": 10 });

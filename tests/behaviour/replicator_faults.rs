@@ -52,6 +52,18 @@ fn a_spec_that_cannot_be_used() {
 }
 
 #[test]
+fn a_pattern_that_no_topic_matches() {
+    let case = Case::new("unmatched");
+    let orders = plain(&case);
+    let [there, nowhere] = [orders.name.clone(), format!("{}-retruns-.*", case.namespace)];
+    case.replicator(|spec| {
+        spec.replication.as_mut().unwrap()[0].topics = vec![there.clone(), nowhere.clone()];
+    });
+    let text = case.replicator_says(Reason::Ready);
+    assert!(text.ends_with(&format!("; no topic of the source matches {nowhere}")), "{text}");
+}
+
+#[test]
 fn a_property_outside_the_allow_list() {
     let case = Case::new("property");
     case.replicator(|spec| {

@@ -124,7 +124,10 @@ fn a_streams_group_cannot_be_moved() {
     case.committed(&orders, &[(0, 4)]);
     let there = java::tool(GROUPS, &["--bootstrap-server", &Side::Source.bootstrap(), "--list"]);
     assert!(there.lines().any(|line| line.contains(&case.group) && line.contains("Streams")), "{there}");
-    let app = case.migrate(|_| {});
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    // Before anybody stops it.
+    app.comes_to_say(Reason::AwaitingStopConfirmation, &["not yet", "UnsupportedGroupType"]);
+    app.edit(|spec| spec.stop_confirmed = true);
     app.stalls(Reason::UnsupportedGroupType, &[&case.group, "streams", "only consumer groups can be moved"]);
 }
 

@@ -74,6 +74,7 @@ fn it_waits_for_a_topic_that_does_not_exist_yet() {
     let topic = unique("later");
     let group = unique("g");
     let mut replicator = Replicator::start(&manifest(&group, &topic, ""));
+    replicator.wait_log(&format!("no topic of the source matches {topic}"));
     replicator.wait_log("no topic to copy yet");
     source().create(&topic, 1, &[]);
     source().fill(&topic, 0, 0, 5);

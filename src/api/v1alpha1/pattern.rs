@@ -46,10 +46,23 @@ impl TopicPatterns {
     pub fn matches(&self, topic: &str) -> bool {
         self.0.is_match(topic.as_bytes())
     }
+
+    /// The patterns, as they were written, that match none of `topics`.
+    pub fn unmatched<'a>(&self, topics: impl IntoIterator<Item = &'a str>) -> Vec<&str> {
+        let mut matched = vec![false; self.0.len()];
+        for topic in topics {
+            self.0.matches(topic.as_bytes()).iter().for_each(|index| matched[index] = true);
+        }
+        let unmatched = self.0.patterns().iter().zip(matched).filter(|(_, matched)| !matched);
+        unmatched.map(|(anchored, _)| &anchored[ANCHORS.0.len()..anchored.len() - ANCHORS.1.len()]).collect()
+    }
 }
 
+/// What is put around each pattern.
+const ANCHORS: (&str, &str) = ("^(?:", ")$");
+
 fn anchor(pattern: &str) -> String {
-    format!("^(?:{pattern})$")
+    format!("{}{pattern}{}", ANCHORS.0, ANCHORS.1)
 }
 
 /// Checks one pattern alone, so that no more than one that is too large is ever in memory. What holds neither a
@@ -103,6 +116,8 @@ mod tests {
         let pattern = patterns(&["a", "b.*", "bc"]).unwrap();
         assert_eq!(pattern.first_match("bc"), Some(1));
         assert_eq!(pattern.first_match("c"), None);
+        // Covered by another one or not, it is met.
+        assert_eq!(pattern.unmatched(["bc", "d"]), ["a"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct AppMigrationStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
-    /// When this was seen.
+    /// Since when it was seen so. It is looked at again at growing intervals, up to an hour.
     pub observed_at: Time,
     /// Source partitions that would move.
     pub partitions: u32,

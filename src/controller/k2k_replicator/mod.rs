@@ -10,7 +10,7 @@ use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
     crash,
     mapping::Routes,
-    printable::printable,
+    printable::{counted, printable},
     runtime::pace,
 };
 
@@ -34,6 +34,7 @@ const LONGEST_RECHECK: u32 = 5;
 struct Seen {
     summary: K2KReplicatorSummary,
     missing: Vec<String>,
+    unmatched: Option<String>,
     unused: Vec<String>,
 }
 
@@ -122,7 +123,8 @@ async fn observe(
         partitions: routed.keys().filter_map(|t| topics.get(t)).sum(),
         missing_on_target: count(missing.len()),
     };
-    Ok(Seen { summary, missing, unused })
+    let unmatched = replicator.routes.unmatched(topics.keys().map(String::as_str));
+    Ok(Seen { summary, missing, unmatched, unused })
 }
 
 /// Topics that the routes name outright, without any pattern.
@@ -138,24 +140,24 @@ fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
 fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
-        Ok(Seen { summary, missing, unused }) => {
-            let mut text =
-                format!("{} topics with {} partitions are routed", summary.topics, summary.partitions);
+        Ok(Seen { summary, missing, unmatched, unused }) => {
+            let [topics, partitions] = [(summary.topics, "topic"), (summary.partitions, "partition")]
+                .map(|(count, what)| counted(count as usize, what));
+            let mut parts = vec![format!("routed: {topics} with {partitions}")];
+            parts.extend(unmatched.clone());
             if !unused.is_empty() {
-                let more =
-                    format!("; {} keys of the pipeline file are not used (status.unusedKeys)", unused.len());
-                text.push_str(&more);
+                parts.push(format!(
+                    "{} keys of the pipeline file are not used (status.unusedKeys)",
+                    unused.len()
+                ));
             }
-            let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
-            let more = if missing.len() > names.len() { ", …" } else { "" };
-            let text = match names.len() {
-                0 => text,
-                _ => format!(
-                    "{text}; the target lacks the topics of {}: {}{more}",
-                    missing.len(),
-                    names.join(", ")
-                ),
-            };
+            if !missing.is_empty() {
+                let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
+                let more = if missing.len() > names.len() { ", …" } else { "" };
+                let names = names.join(", ");
+                parts.push(format!("the target lacks the topics of {}: {names}{more}", missing.len()));
+            }
+            let text = parts.join("; ");
             Statement::holds(Reason::Ready, text)
         }
     }

@@ -70,9 +70,11 @@ pub fn decide(object: &AppMigration, seen: &Seen) -> Step {
         );
     }
     let confirmed = status.stop_confirmed_at.is_some();
+    // What was foreseen for a former spec says nothing of this one.
+    let known = status.preview.as_ref().filter(|_| status.observed_generation == object.metadata.generation);
     let in_the_way = match replicator {
         Err((_, why)) => Some(why.as_str()),
-        Ok(_) => seen.preview.as_ref().or(status.preview.as_ref()).and_then(obstacle),
+        Ok(_) => seen.preview.as_ref().or(known).and_then(obstacle),
     };
     rungs.set(ConditionType::StopConfirmed, confirmation(object, confirmed, in_the_way));
     if !confirmed {

@@ -9,6 +9,7 @@ use crate::{
     api::v1alpha1::Reason,
     kafka::{Committed, GroupDescription, GroupMember, KafkaError},
     mapping::plan::TargetPlan,
+    printable::counted,
 };
 
 use super::super::{
@@ -30,44 +31,23 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let name = &live.object.spec.consumer_group;
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let group = clusters.source.group(name).await.map_err(on_source)?;
-    let uid = live.object.uid().unwrap_or_default();
+    let hidden = hidden(live, &group, Some(context)).await?;
     if group.is_active() {
-        let visible = clusters.source.topics().await.map_err(on_source)?;
-        let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
-        let selection = Selection::new(&live.object.spec).ok();
-        let takes = |topic: &String| selection.as_ref().is_some_and(|s| s.takes(topic));
-        let hidden: BTreeSet<String> = assigned.filter(|t| !visible.contains_key(t)).filter(takes).collect();
-        let unseen = if hidden.is_empty() {
-            String::new()
-        } else {
-            let topics: Vec<&str> = hidden.iter().map(String::as_str).collect();
-            format!("; the credentials may not describe {}: grant Describe", topics.join(", "))
-        };
-        context.quiet(&uid, |watch| watch.active(hidden));
         live.seen.committed = match clusters.source.committed(name).await {
             // It is at work: no news.
             Err(KafkaError::UnstableOffsets { .. }) => BTreeMap::new(),
             committed => committed.map_err(on_source)?,
         };
+        let unseen = hidden.map_or_else(String::new, |topics| {
+            format!("; the credentials may not describe {topics}: grant Describe")
+        });
         let text = format!("{}; stop the application{unseen}", members(name, &group));
         live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
         return Ok(());
     }
     let committed = clusters.source.committed(name).await.map_err(on_source)?;
-    // The broker leaves out of a group's offsets, silently, what the principal may not describe.
-    let hidden = context.quiet(&uid, |watch| watch.hidden());
-    if !hidden.is_empty() {
-        let visible = clusters.source.topics().await.map_err(on_source)?;
-        let still: Vec<&str> =
-            hidden.iter().filter(|t| !visible.contains_key(*t)).map(String::as_str).collect();
-        if !still.is_empty() {
-            let text = format!(
-                "members of {name} were reading {}, which the credentials may not describe on the source: its \
-                 offsets cannot be seen; grant Describe",
-                still.join(", ")
-            );
-            return Err(Fault::new(Reason::AuthorizationFailed, text));
-        }
+    if let Some(topics) = hidden {
+        return Err(Fault::new(Reason::AuthorizationFailed, unseen(name, &topics)));
     }
     let gone = live.seen.journal_snapshot().and_then(|snapshot| gone(live, snapshot, &committed));
     live.seen.group = Some(if committed.is_empty() && gone.is_none() {
@@ -77,17 +57,74 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
         );
         Group::Unfit(Reason::GroupNotFound, text)
     } else if group.not_found() && !committed.is_empty() {
-        // A consumer group with offsets is Empty, never Dead: this is of a kind that the call does not know.
-        let text = format!(
-            "{name} has committed offsets but is no consumer group (a streams or share group?): only consumer \
-             groups can be moved"
-        );
-        Group::Unfit(Reason::UnsupportedGroupType, text)
+        Group::Unfit(Reason::UnsupportedGroupType, of_another_kind(name))
     } else {
         Group::Stopped { gone }
     });
     live.seen.committed = committed;
     Ok(())
+}
+
+/// What would be in the way on the source, foreseen while the group may still be at work.
+pub async fn obstacle(live: &Live, context: Option<&Context>) -> Result<Option<String>, Fault> {
+    let Some(clusters) = &live.clusters else { return Ok(None) };
+    let name = &live.object.spec.consumer_group;
+    let group = clusters.source.group(name).await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
+    let hidden = hidden(live, &group, context).await?;
+    let found = if group.not_found() && !live.seen.committed.is_empty() {
+        Some((Reason::UnsupportedGroupType, of_another_kind(name)))
+    } else {
+        hidden.map(|topics| (Reason::AuthorizationFailed, unseen(name, &topics)))
+    };
+    Ok(found.map(|(reason, text)| format!("{reason}: {text}")))
+}
+
+/// A consumer group with offsets is Empty, never Dead: this is of a kind that the call does not know.
+fn of_another_kind(group: &str) -> String {
+    format!(
+        "{group} has committed offsets but is no consumer group (a streams or share group?): only consumer groups \
+         can be moved"
+    )
+}
+
+fn unseen(group: &str, topics: &str) -> String {
+    format!(
+        "members of {group} were reading {topics}, which the credentials may not describe on the source: its offsets \
+         cannot be seen; grant Describe"
+    )
+}
+
+/// Topics that members read, or did when they were seen last, and that the credentials may not describe: the broker
+/// leaves their offsets out of a group's, silently.
+async fn hidden(
+    live: &Live,
+    group: &GroupDescription,
+    context: Option<&Context>,
+) -> Result<Option<String>, Fault> {
+    let Some(clusters) = &live.clusters else { return Ok(None) };
+    let uid = live.object.uid().unwrap_or_default();
+    let read: BTreeSet<String> = if group.is_active() {
+        let selection = Selection::new(&live.object.spec).ok();
+        let takes = |topic: &String| selection.as_ref().is_some_and(|s| s.takes(topic));
+        let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
+        assigned.filter(takes).collect()
+    } else {
+        context.map(|context| context.quiet(&uid, |watch| watch.hidden())).unwrap_or_default()
+    };
+    let mut hidden = BTreeSet::new();
+    if !read.is_empty() {
+        let visible =
+            clusters.source.topics().await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
+        hidden = read.into_iter().filter(|topic| !visible.contains_key(topic)).collect();
+    }
+    let listed: Vec<&str> = hidden.iter().map(String::as_str).collect();
+    let listed = listed.join(", ");
+    if group.is_active()
+        && let Some(context) = context
+    {
+        context.quiet(&uid, |watch| watch.active(hidden));
+    }
+    Ok((!listed.is_empty()).then_some(listed))
 }
 
 /// Rule 31: offsets of topics that take part, there at the confirmation and gone now.
@@ -128,7 +165,7 @@ pub fn members(group: &str, description: &GroupDescription) -> String {
     if count == 0 {
         return format!("group {group} is in state {:?}", description.state);
     }
-    format!("group {group} has {count} members: {}{more}{fixed}", listed.join(", "))
+    format!("group {group} has {}: {}{more}{fixed}", counted(count, "member"), listed.join(", "))
 }
 
 /// The group on the target.

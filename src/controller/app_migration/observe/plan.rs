@@ -14,7 +14,7 @@ use crate::{
     api::v1alpha1::Reason,
     kafka::{Cluster, KafkaError},
     mapping::{
-        Assessment, MappingPolicies, Plan,
+        Assessment, Finding, MappingPolicies, Plan,
         plan::{MadeFor, PLAN_VERSION, TopicIdentity},
     },
     runtime::metrics::metrics,
@@ -134,9 +134,30 @@ pub async fn compute(
             targets,
             left_out: scope.left_out,
         })),
-        Assessment::Blocked(findings) => Mapping::Blocked(findings),
+        Assessment::Blocked(mut findings) => {
+            if let Some(group) = request.replicator_group {
+                explain(&clusters.source, group, &mut findings).await;
+            }
+            Mapping::Blocked(findings)
+        }
         Assessment::Ask(_) => Mapping::Blocked(Vec::new()),
     })
+}
+
+/// Who waits for a replicator that is not there is told so. A replicator may do without members: it is a question.
+async fn explain(source: &Cluster, replicator_group: &str, findings: &mut [Finding]) {
+    let is_behind = |finding: &Finding| finding.reason == Reason::ReplicationBehind;
+    if !findings.iter().any(is_behind) {
+        return;
+    }
+    if let Ok(group) = source.group(replicator_group).await
+        && !group.is_active()
+    {
+        let hint = format!("; the replicator's group {replicator_group} has no members now: does it run?");
+        for finding in findings.iter_mut().filter(|finding| is_behind(finding)) {
+            finding.message.push_str(&hint);
+        }
+    }
 }
 
 fn counts(topics: &BTreeMap<String, TopicIdentity>) -> BTreeMap<String, u32> {

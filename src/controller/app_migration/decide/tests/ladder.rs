@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::app_migration::report;
-use crate::{api::v1alpha1::AppMigration, controller::conditions::Statement};
+use crate::{
+    api::v1alpha1::{AppMigration, Preview},
+    controller::conditions::Statement,
+};
 
 fn nothing() -> Seen {
     Seen::default()
@@ -114,6 +117,21 @@ fn without_a_confirmation_only_the_replicator_and_the_preview_are_looked_at() {
             .starts_with("not yet, as this would be in the way: GapOnTarget orders-1: 2 are missing;")
     );
     assert!(blocked(&blocks[..1]).starts_with("stop the application"));
+}
+
+#[test]
+fn what_was_foreseen_for_a_former_spec_is_not_said_of_this_one() {
+    let mut object = unconfirmed(&json!({}));
+    object.metadata.generation = Some(2);
+    let blocks = vec!["GapOnTarget orders-1: 2 are missing".to_owned()];
+    let status = object.status.get_or_insert_default();
+    status.preview = Some(Preview { blocks, ..preview() });
+    for (seen, words) in [(2, "not yet"), (1, "stop the application")] {
+        object.status.as_mut().unwrap().observed_generation = Some(seen);
+        let rest =
+            rests(decide(&object, &usable()), Reason::AwaitingStopConfirmation, Next::After(Duration::ZERO));
+        assert!(rest.rungs.ready().message.starts_with(words), "{}", rest.rungs.ready().message);
+    }
 }
 
 #[test]
