@@ -30,6 +30,7 @@ pub struct Shared {
     pub bytes: AtomicU64,
     /// Wakes the look-out: the group has changed, so perhaps somebody sees other topics.
     pub nudge: tokio::sync::Notify,
+    asked_anew: AtomicBool,
     positions: Mutex<BTreeMap<TopicPartition, Option<i64>>>,
 }
 
@@ -42,6 +43,11 @@ impl Shared {
     /// Whether to stop.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Whether a producer's session is asked for once more after it was denied: true the first time.
+    pub fn ask_anew(&self) -> bool {
+        !self.asked_anew.swap(true, Ordering::Relaxed)
     }
 
     /// The safe position of each partition held.

@@ -31,14 +31,22 @@ const REPLICATOR: [Right; 5] = [READ_SOURCE, SEE_CONFIG, OWN_POSITION, WRITE, CR
 
 /// Both clusters as a user who may do what ACLs allow, and nothing else.
 pub fn as_nobody(spec: &mut K2KReplicatorSpec, own_group: &str) {
-    let source = spec.source.as_mut().unwrap();
-    source.cluster = specs::sasl_ssl(Side::Source, "nobody", SaslMechanism::ScramSha512);
-    source.consumer_group = Some(own_group.to_owned());
-    spec.target = Some(specs::sasl_ssl(Side::Target, "nobody", SaslMechanism::ScramSha512));
+    as_user("nobody", spec, own_group);
 }
 
-fn grant(case: &Case, (side, resource, name, operation): Right) {
-    wire::allow(&side.bootstrap(), "nobody", resource, &format!("{}-{name}", case.namespace), operation);
+fn as_user(user: &str, spec: &mut K2KReplicatorSpec, own_group: &str) {
+    let source = spec.source.as_mut().unwrap();
+    source.cluster = specs::sasl_ssl(Side::Source, user, SaslMechanism::ScramSha512);
+    source.consumer_group = Some(own_group.to_owned());
+    spec.target = Some(specs::sasl_ssl(Side::Target, user, SaslMechanism::ScramSha512));
+}
+
+fn grant(case: &Case, right: Right) {
+    grant_to("nobody", case, right);
+}
+
+fn grant_to(user: &str, case: &Case, (side, resource, name, operation): Right) {
+    wire::allow(&side.bootstrap(), user, resource, &format!("{}-{name}", case.namespace), operation);
 }
 
 /// The replicator `k2k` as nobody, with all of `rights` but one.
@@ -167,6 +175,34 @@ fn a_compacted_target_whose_configuration_may_not_be_seen() {
     grant(&case, SEE_TARGET_CONFIG);
     app.retry("granted");
     assert_eq!(app.completes().gaps, 0);
+}
+
+#[test]
+fn a_replicator_that_might_not_write_when_it_started_goes_on_once_it_may() {
+    let case = Case::new("latewrite");
+    let orders = case.source_topic("orders", 1, &[]);
+    orders.fill(0, 10);
+    // Others' rights to write would do for a session.
+    let user = "newcomer";
+    let (first, late) = REPLICATOR.split_at(3);
+    for right in first {
+        grant_to(user, &case, *right);
+    }
+    let secrets = specs::secrets(&case, user);
+    let replicator = case.replicator(|spec| {
+        as_user(user, spec, &format!("{}-k2k", case.namespace));
+        spec.replication = Some(vec![specs::route(&orders.name, TargetTopic::default())]);
+    });
+    let replicate = Replicate::start(&case.namespace, &replicator, &secrets);
+    // The producer has its refusal, and nothing to send.
+    eventually(DEADLINE, "no session", || replicate.log().contains("Cluster authorization failed"));
+    for right in late {
+        grant_to(user, &case, *right);
+    }
+    eventually(DEADLINE, "the copies", || {
+        Side::Target.has_topic(&orders.name) && Side::Target.bounds(&orders.name, 0).1 >= 10
+    });
+    replicate.stop();
 }
 
 #[test]

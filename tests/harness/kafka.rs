@@ -175,7 +175,7 @@ impl Side {
             // A topic that was just created may have no leader yet.
             match consumer.fetch_watermarks(topic, partition, TIMEOUT) {
                 Ok(bounds) => return bounds,
-                Err(error) => assert!(start.elapsed() < TIMEOUT, "{topic}-{partition}: {error}"),
+                Err(error) => assert!(start.elapsed() < DEADLINE, "{topic}-{partition}: {error}"),
             }
         }
     }

@@ -175,6 +175,9 @@ pub enum Failed {
     TooLarge,
     /// The principal may not write there.
     NotAllowed,
+    /// The principal might not write anywhere when the producer asked for its session: since then it may have got the
+    /// right, but only a new producer asks again.
+    NoSession,
     /// The target topic, or the partition in it, is gone.
     NoSuchPlace,
     /// The target does not take its timestamp.
@@ -192,7 +195,8 @@ impl Failed {
     pub fn new(code: i32) -> Self {
         match code {
             code::MSG_SIZE_TOO_LARGE => Self::TooLarge,
-            code::TOPIC_AUTHORIZATION | code::CLUSTER_AUTHORIZATION => Self::NotAllowed,
+            code::TOPIC_AUTHORIZATION => Self::NotAllowed,
+            code::CLUSTER_AUTHORIZATION => Self::NoSession,
             code::UNKNOWN_TOPIC | code::UNKNOWN_PARTITION | code::UNKNOWN_TOPIC_OR_PART => Self::NoSuchPlace,
             code::INVALID_TIMESTAMP => Self::Timestamp,
             code::FATAL

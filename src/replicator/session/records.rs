@@ -88,7 +88,7 @@ impl Session<'_> {
                 self.waiting = Some((topic, parcel));
                 Ok(())
             }
-            Err(Rejected::Refused { code, reason }) if Failed::new(code) == Failed::Session => {
+            Err(Rejected::Refused { code, reason }) if self.is_of_session(code) => {
                 self.partitions.drop_record(ticket);
                 self.renew = Some(reason);
                 Ok(())
@@ -132,13 +132,23 @@ impl Session<'_> {
             Shared::count(&self.shared.records, 1);
             return Ok(());
         }
-        match Failed::new(code) {
-            Failed::Dropped => {}
-            Failed::Session => self.renew = Some(describe(code)),
-            _ => return Err(self.refused(ticket, code, "")),
+        if self.is_of_session(code) {
+            self.renew = Some(describe(code));
+        } else if Failed::new(code) != Failed::Dropped {
+            return Err(self.refused(ticket, code, ""));
         }
         self.partitions.drop_record(ticket);
         Ok(())
+    }
+
+    /// Whether it concerns the producer, not the record: a new one sends it again.
+    fn is_of_session(&self, code: i32) -> bool {
+        match Failed::new(code) {
+            Failed::Session => true,
+            // One that is to be renewed fails every record that it holds.
+            Failed::NoSession => self.renew.is_some() || self.shared.ask_anew(),
+            _ => false,
+        }
     }
 
     /// The record cannot be written, ever. Not skipped: the position stays below it.

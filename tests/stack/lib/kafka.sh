@@ -64,7 +64,7 @@ write_kafka_config() {
   local advertised
   advertised=${listeners%,CONTROLLER*},PROXIED://$(proxy_address "$cluster")
   local plain='org.apache.kafka.common.security.plain.PlainLoginModule required'
-  for l in admin migrator nobody; do plain+=" user_$l=\"$l-secret\""; done
+  for l in admin migrator nobody newcomer; do plain+=" user_$l=\"$l-secret\""; done
   local scram='org.apache.kafka.common.security.scram.ScramLoginModule required;'
   mkdir -p "$dir"
   cat >"$dir/server.properties" <<EOF
@@ -154,7 +154,7 @@ new_cluster_id() { echo "A$(openssl rand 16 | openssl base64 | tr '+/' '-_' | cu
 launch_format() {
   local user mechanism users=()
   write_kafka_config "$1"
-  for user in admin migrator nobody; do
+  for user in admin migrator nobody newcomer; do
     for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
       users+=(--add-scram "$mechanism=[name=$user,password=$user-secret]")
     done
