@@ -131,6 +131,20 @@ fn a_streams_group_cannot_be_moved() {
     app.stalls(Reason::UnsupportedGroupType, &[&case.group, "streams", "only consumer groups can be moved"]);
 }
 
+#[test]
+fn a_topic_that_was_deleted_under_its_reader_is_not_hidden() {
+    let case = Case::new("deletedtopic");
+    plain(&case);
+    let other = case.topic("other", 1);
+    let reader = Member::classic(Side::Source, &case.group, &other.name);
+    Side::Source.delete_topic(&other.name);
+    let app = case.migrate(|_| {});
+    let told = app.waits(Reason::GroupActive, &[&case.group]);
+    assert!(!told.contains("grant Describe"), "{told}");
+    reader.leave();
+    app.completes_exactly();
+}
+
 /// Lists groups of every kind with their type.
 const GROUPS: &str = "org.apache.kafka.tools.GroupsCommand";
 

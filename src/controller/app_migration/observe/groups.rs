@@ -113,9 +113,15 @@ async fn hidden(
     };
     let mut hidden = BTreeSet::new();
     if !read.is_empty() {
-        let visible =
-            clusters.source.topics().await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
-        hidden = read.into_iter().filter(|topic| !visible.contains_key(topic)).collect();
+        let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+        let visible = clusters.source.topics().await.map_err(on_source)?;
+        for topic in read.into_iter().filter(|topic| !visible.contains_key(topic)) {
+            // One that was deleted under its reader is not there, rather than not shown.
+            match clusters.source.describe_topics(std::slice::from_ref(&topic)).await {
+                Err(KafkaError::Authorization { .. }) => drop(hidden.insert(topic)),
+                described => drop(described.map_err(on_source)?),
+            }
+        }
     }
     let listed: Vec<&str> = hidden.iter().map(String::as_str).collect();
     let listed = listed.join(", ");
