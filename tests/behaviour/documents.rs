@@ -26,6 +26,7 @@ use crate::{permissions::as_nobody, source_group::StopOnDrop};
 const README: &str = "README.md";
 const CHART: &str = "charts/appmigration/README.md";
 const FAQ: &str = "docs/faq.md";
+const FIRST_TRY: &str = "docs/first-try.md";
 const LENSES: &str = "docs/lenses-k2k.md";
 const OPERATIONS: &str = "docs/operations.md";
 const PERMISSIONS: &str = "docs/permissions.md";
@@ -55,7 +56,7 @@ const LEFT_OUT: [(&str, &str); 16] = [
     ),
     ("kubectl logs ", "the operator is no Pod here: there is no kubelet that would have its logs"),
     ("ln -s appmigration /usr/local/bin", "writes outside of the test, whose PATH has such a link"),
-    ("kubectl appmig confirm ", "asks a person; plugin.rs answers"),
+    ("kubectl appmig confirm orders-app", "asks a person; plugin.rs answers"),
     (
         "kafka-transactions.sh … abort",
         "a form: what is to be filled in is in the table that the command before it prints",
@@ -121,11 +122,12 @@ const LEAST_RIGHTS: &[Section] = &[
     (PERMISSIONS, "What is missing, and what you see"),
 ];
 const PIPELINE_FILE: &[Section] = &[(LENSES, "The pipeline file itself")];
+const ON_THE_DEMO: &[Section] = &[(FIRST_TRY, "A first try")];
 const IN_NO_STATE: &[Section] =
     &[(README, "Every field"), (PERMISSIONS, "Kubernetes"), (CHART, "The AppMigration operator's chart")];
 
 /// All of the above.
-const RUN: [&[Section]; 14] = [
+const RUN: [&[Section]; 15] = [
     BEFORE_THE_STOP,
     FROM_THE_CONFIRMATION_ON,
     WAITS,
@@ -139,6 +141,7 @@ const RUN: [&[Section]; 14] = [
     OTHER_CLUSTER,
     LEAST_RIGHTS,
     PIPELINE_FILE,
+    ON_THE_DEMO,
     IN_NO_STATE,
 ];
 
@@ -619,6 +622,21 @@ fn pipeline_file() {
 
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
+}
+
+/// From nothing to nothing, as somebody copies it from the page: on the same stack as the demo's.
+#[test]
+fn on_the_demo() {
+    let case = Case::new("docs-try");
+    let docs = shell(&case, ON_THE_DEMO);
+    case.with_operator();
+    let told = docs.run((FIRST_TRY, "A first try"));
+    shows(
+        &told,
+        &[": 3 partitions, 3 of them exact; 0 records read again", "25 read-source", "75 read-target"],
+    );
+    shows(&told, &["3/3 partitions, 3 of them exact; 0 records are read again, 0 are missing"]);
+    shows(&told, &["nothing lost, nothing twice"]);
 }
 
 #[test]

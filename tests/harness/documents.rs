@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,23 +15,6 @@ use super::{
 
 /// A part of a document: its file, and its heading.
 pub type Section = (&'static str, &'static str);
-
-/// Kafka's tools, and the classes that Kafka's own scripts of these names run. That of groups would give up after 5
-/// seconds.
-const TOOLS: [(&str, &str); 9] = [
-    ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
-    ("kafka-broker-api-versions.sh", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
-    ("kafka-cluster.sh", "org.apache.kafka.tools.ClusterTool"),
-    ("kafka-console-consumer.sh", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
-    (
-        "kafka-consumer-groups.sh",
-        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --timeout 60000",
-    ),
-    ("kafka-get-offsets.sh", "org.apache.kafka.tools.GetOffsetShell"),
-    ("kafka-groups.sh", "org.apache.kafka.tools.GroupsCommand"),
-    ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
-    ("kafka-transactions.sh", "org.apache.kafka.tools.TransactionsCommand"),
-];
 
 /// Every command for users that the documents have, in their order: where it stands, and its text.
 pub fn commands() -> Vec<(String, String, String)> {
@@ -74,7 +57,7 @@ fn in_text(text: &str) -> Vec<(String, String)> {
                     found.push((section.clone(), line.to_owned()));
                 }
                 here = match &here {
-                    None => line.split("<<'").nth(1).map(|rest| rest.trim_end_matches('\'').to_owned()),
+                    None => line.split_once("<<").map(|(_, end)| end.trim_matches('\'').to_owned()),
                     Some(end) => Some(end.clone()).filter(|end| line != end),
                 };
             }
@@ -117,20 +100,8 @@ impl<'c> Shell<'c> {
         let folder = PathBuf::from(format!("{}/documents-{}", var("STACK_DIR"), case.namespace));
         let programs = folder.join("bin");
         fs::create_dir_all(&programs).unwrap();
-        for (name, program) in
-            [("kubectl", var("KUBECTL")), ("appmigration", binary()), ("kubectl-appmig", binary())]
-        {
-            symlink(program, programs.join(name)).unwrap();
-        }
-        for (name, class) in TOOLS {
-            // Kafka 4 moved these two.
-            let moved =
-                var("KAFKA_VERSION").starts_with("3.") && (name.contains("acls") || name.contains("api"));
-            let class =
-                if moved { class.replace("org.apache.kafka.tools", "kafka.admin") } else { class.into() };
-            let script = programs.join(name);
-            fs::write(&script, format!("#!/bin/sh\nexec '{}' java {class} \"$@\"\n", var("STACK"))).unwrap();
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["appmigration", "kubectl-appmig"] {
+            symlink(binary(), programs.join(name)).unwrap();
         }
         Self { case, folder, left_out, to_run: RefCell::new(to_run.to_vec()) }
     }
@@ -190,7 +161,9 @@ impl<'c> Shell<'c> {
 
     /// Whether a script succeeds, and what it prints.
     pub fn sh(&self, script: &str) -> (bool, String) {
-        let path = format!("{}:{}", self.folder.join("bin").display(), std::env::var("PATH").unwrap());
+        // kubectl and Kafka's tools are the stack's, as in the demo that is kept.
+        let (ours, theirs) = (self.folder.join("bin"), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}/bin:{theirs}", ours.display(), var("STACK_DIR"));
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", script]).current_dir(&self.folder);
         let out = bash.env("PATH", path).env("NO_COLOR", "1").stdin(Stdio::null()).output().unwrap();

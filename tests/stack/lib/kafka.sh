@@ -19,6 +19,33 @@ java_command() {
     -cp "$KAFKA_LIBS/*")
 }
 
+# The names of Kafka's own scripts, and the classes that they run. That of groups would give up after 5 seconds.
+TOOLS="kafka-acls.sh org.apache.kafka.tools.AclCommand
+kafka-broker-api-versions.sh org.apache.kafka.tools.BrokerApiVersionsCommand
+kafka-cluster.sh org.apache.kafka.tools.ClusterTool
+kafka-configs.sh kafka.admin.ConfigCommand
+kafka-console-consumer.sh org.apache.kafka.tools.consumer.ConsoleConsumer
+kafka-console-producer.sh org.apache.kafka.tools.ConsoleProducer
+kafka-consumer-groups.sh org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --timeout 60000
+kafka-get-offsets.sh org.apache.kafka.tools.GetOffsetShell
+kafka-groups.sh org.apache.kafka.tools.GroupsCommand
+kafka-topics.sh org.apache.kafka.tools.TopicCommand
+kafka-transactions.sh org.apache.kafka.tools.TransactionsCommand"
+
+# What people type, by its own names: $STACK_DIR/bin.
+make_tools() {
+  local name class moved=''
+  # Kafka 4 moved some of them.
+  [[ $KAFKA_VERSION != 3.* ]] ||
+    moved='s/org.apache.kafka.tools.(Acl|BrokerApi)/kafka.admin.\1/; s/org.apache.kafka.tools.(ConsoleProducer)/kafka.tools.\1/'
+  mkdir "$STACK_DIR/bin"
+  ln -s "$KUBECTL" "$STACK_DIR/bin/kubectl"
+  while read -r name class; do
+    printf "#!/bin/sh\nexec '%s' java %s \"\$@\"\n" "$STACK" "$class" >"$STACK_DIR/bin/$name"
+    chmod +x "$STACK_DIR/bin/$name"
+  done < <(sed -E "$moved" <<<"$TOOLS")
+}
+
 # shellcheck disable=SC2034 # used in stack
 CLUSTERS=(source target)
 # The brokers of the third cluster.
