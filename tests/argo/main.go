@@ -1,4 +1,5 @@
-// Judges objects by Argo CD itself: by its reader of argocd-cm and its Lua machine. Reads objects from stdin, one JSON
+// Judges objects by Argo CD itself: by its reader of argocd-cm and its Lua machine; and our examples of Applications by
+// its types. Reads objects from stdin, one JSON
 // document after the other; writes for each the line that tests/gitops writes, as far as it is about Argo CD.
 package main
 
@@ -12,6 +13,8 @@ import (
 	"os"
 
 	"github.com/argoproj/argo-cd/v3/common"
+	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
+	"github.com/argoproj/argo-cd/v3/util/helm"
 	"github.com/argoproj/argo-cd/v3/util/lua"
 	"github.com/argoproj/argo-cd/v3/util/settings"
 	"github.com/sirupsen/logrus"
@@ -41,10 +44,15 @@ func main() {
 	}
 }
 
-// Argument: argocd-cm.yaml.
+// Arguments: argocd-cm.yaml, and Applications.
 func run() error {
-	if len(os.Args) != 2 {
-		return errors.New("usage: argo ARGOCD-CM <objects")
+	if len(os.Args) < 2 {
+		return errors.New("usage: argo ARGOCD-CM APPLICATION… <objects")
+	}
+	for _, file := range os.Args[2:] {
+		if err := understood(file); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	machine, err := configured(os.Args[1])
 	if err != nil {
@@ -70,6 +78,23 @@ func run() error {
 			return err
 		}
 	}
+}
+
+// An Application without a field that Argo CD does not know; a chart is one of an OCI registry.
+func understood(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	application := &v1alpha1.Application{}
+	if err := yaml.UnmarshalStrict(text, application); err != nil {
+		return err
+	}
+	source := application.Spec.Source
+	if source.IsHelm() && !helm.IsHelmOciRepo(source.RepoURL) {
+		return fmt.Errorf("%s is not taken for an OCI registry", source.RepoURL)
+	}
+	return nil
 }
 
 // Argo CD's settings as it reads them from its ConfigMap, of which the file has a part.

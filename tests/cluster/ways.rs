@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::Write as _,
     process::{Command, Stdio},
     sync::{
@@ -244,16 +245,28 @@ fn namespace(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
 }
 
+/// How Argo CD renders the chart of our example.
+fn by_application(story: &Story) -> String {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/argocd/operator.yaml");
+    let application: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let (source, to) = (&application["spec"]["source"], &application["spec"]["destination"]["namespace"]);
+    assert_eq!((&source["chart"], to), (&json!("appmigration"), &json!(NAMESPACE)));
+    let values = story.file("values", &source["helm"]["valuesObject"].to_string());
+    let release = source["helm"]["releaseName"].as_str().unwrap();
+    format!("helm template {release} charts/appmigration -n {NAMESPACE} --skip-tests -f {values}")
+}
+
 #[test]
 fn by_argo_cd() {
     let _node = node();
     let mut story = Story::begin("argo");
-    // Argo CD renders charts itself.
-    let values = "--set image.repository=registry.example.com/appmigration";
     let mut installed = vec![namespace(NAMESPACE)];
-    installed.extend(objects(&format!(
-        "helm template appmigration charts/appmigration -n {NAMESPACE} --skip-tests {values}"
-    )));
+    installed.extend(objects(&by_application(&story)));
+    let pruned = |o: &&Value| {
+        o["kind"] == "CustomResourceDefinition"
+            && o["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] != "Prune=false"
+    };
+    assert_eq!(installed.iter().find(pruned), None);
     let argo = GitOps::start("argocd-controller");
     // Kinds without a script of ours are judged as its own health checks do, of which kstatus is the like.
     let healthy = |verdict: &Value| match verdict["argo"]["status"].as_str() {

@@ -15,9 +15,10 @@ pub fn judged(objects: &[Value]) -> Vec<Value> {
     ask("GITOPS", &["argocd/argocd-cm.yaml", "flux/kustomization.yaml"], objects)
 }
 
-/// What Argo CD itself says of each object; none where its program is not built.
+/// What Argo CD itself says of each object, once it has understood our Applications; none where its program is not built.
 pub fn judged_by_argo(objects: &[Value]) -> Option<Vec<Value>> {
-    env::var_os("ARGO").map(|_| ask("ARGO", &["argocd/argocd-cm.yaml"], objects))
+    let files = ["argocd/argocd-cm.yaml", "argocd/application.yaml", "argocd/operator.yaml"];
+    env::var_os("ARGO").map(|_| ask("ARGO", &files, objects))
 }
 
 /// The lines of a program that `tests/stack/stack setup` has built, which takes files of `deploy/`.
