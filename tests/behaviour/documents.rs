@@ -123,11 +123,13 @@ const LEAST_RIGHTS: &[Section] = &[
 ];
 const PIPELINE_FILE: &[Section] = &[(LENSES, "The pipeline file itself")];
 const ON_THE_DEMO: &[Section] = &[(FIRST_TRY, "A first try")];
+/// In confirming.rs.
+pub const CONFIRMING: &[Section] = &[(PERMISSIONS, "Who may confirm")];
 const IN_NO_STATE: &[Section] =
     &[(README, "Every field"), (PERMISSIONS, "Kubernetes"), (CHART, "The AppMigration operator's chart")];
 
 /// All of the above.
-const RUN: [&[Section]; 15] = [
+const RUN: [&[Section]; 16] = [
     BEFORE_THE_STOP,
     FROM_THE_CONFIRMATION_ON,
     WAITS,
@@ -142,10 +144,11 @@ const RUN: [&[Section]; 15] = [
     LEAST_RIGHTS,
     PIPELINE_FILE,
     ON_THE_DEMO,
+    CONFIRMING,
     IN_NO_STATE,
 ];
 
-fn shell<'c>(case: &'c Case, to_run: &[Section]) -> Shell<'c> {
+pub fn shell<'c>(case: &'c Case, to_run: &[Section]) -> Shell<'c> {
     Shell::new(case, to_run, left_out)
 }
 

@@ -12,6 +12,7 @@
 mod audit;
 mod changes;
 mod clients;
+mod confirming;
 mod connections;
 mod crds;
 mod dialects;

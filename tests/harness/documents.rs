@@ -100,6 +100,7 @@ impl<'c> Shell<'c> {
         let folder = PathBuf::from(format!("{}/documents-{}", var("STACK_DIR"), case.namespace));
         let programs = folder.join("bin");
         fs::create_dir_all(&programs).unwrap();
+        symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"), folder.join("deploy")).unwrap();
         for name in ["appmigration", "kubectl-appmig"] {
             symlink(binary(), programs.join(name)).unwrap();
         }
