@@ -229,12 +229,28 @@ check "helm uninstall" "$HELM" uninstall "$ID" -n "$ID"
 same "the definitions outlive the release" "$BEFORE" "$(crd_specs)"
 refuses "the ClusterRole does not" NotFound "$KUBECTL" get clusterrole "$ID-operator"
 
-check "helm install for one namespace" install "$ONE" "$ID" --set crds.install=false,watchNamespace="$ONE"
+# subject NAME: an account as a subject of a RoleBinding.
+subject() { printf '[{"kind":"ServiceAccount","name":"%s","namespace":"delivery"}]' "$1"; }
+check "helm install for one namespace" install "$ONE" "$ID" --set crds.install=false,watchNamespace="$ONE" \
+  --set-json "rbac.viewers=$(subject on-call)" --set-json "rbac.editors=$(subject release)"
 ACCOUNT=$ONE:$ID-operator
 same "one namespace: the account has its rights there" "$(sort <<<"$EXPECTED_RIGHTS"$'\n'"$(lease_rights "appmigration-operator.$ONE")")" "$(rights "$ACCOUNT" "$ONE")"
 same "one namespace: and nowhere else" "none" "none$(rights "$ACCOUNT" payments)"
 same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--namespace","'"$ONE"'"]' \
   "$(get deployment -n "$ONE" "$ID-operator" -o 'jsonpath={.spec.template.spec.containers[0].args}')"
+for role in view edit; do
+  same "one namespace: helm's role for people is kustomize's: $role" \
+    "$(get role -n "$OWN_NAMESPACE" "appmigration-operator-$role" -o "$RULES")" "$(get role -n "$ONE" "$ID-operator-$role" -o "$RULES")"
+done
+LOOK="appmigrations.k2k.dev [get list watch]
+k2kreplicators.k2k.dev [get list watch]"
+same "one namespace: viewers may look there" "$LOOK" "$(rights delivery:on-call "$ONE")"
+# Two roles in one line, in any order.
+verbs() { rights delivery:release "$ONE" | sed -n "s/^$1 \[\(.*\)\]$/\1/p" | tr ' ' '\n' | sort | paste -sd' ' -; }
+for crd in "${CRDS[@]}"; do
+  same "one namespace: editors may look and write there: $crd" "create delete deletecollection get list patch update watch" "$(verbs "$crd")"
+done
+same "one namespace: neither anywhere else" "none" "none$(rights delivery:release payments)$(rights delivery:on-call payments)"
 
 ### from the chart before this one, and back
 
