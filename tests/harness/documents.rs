@@ -80,7 +80,7 @@ fn is_command(code: &str) -> bool {
     let words: Vec<&str> = code.split_whitespace().collect();
     match words[..] {
         ["kubectl" | "helm" | "appmigration" | "docker", _, _, ..] => true,
-        [program, _, ..] => program.starts_with("kafka-") || ["make", "cargo", "ln"].contains(&program),
+        [program, _, ..] => program.starts_with("kafka-") || ["make", "cargo"].contains(&program),
         _ => false,
     }
 }
