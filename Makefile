@@ -15,7 +15,7 @@ help:
 	@echo 'make bench     how long positions take to be found, beside other ways on the same logs'
 	@echo 'make fuzz      the decoders and parsers against random input, 60 s each; FUZZ_SECONDS=… is longer, ONLY=… one'
 	@echo 'make deny      licences, bans and sources of all dependencies'
-	@echo 'make generate  writes crds/ and the tables of README.md anew'
+	@echo 'make generate  writes crds/ and the tables of docs/reference.md anew'
 	@echo 'make fmt       formats the source'
 
 .PHONY: demo

@@ -1,5 +1,5 @@
-//! What is generated from the source is as it would be generated now: `crds/`, and the tables of `README.md` and of
-//! the chart's.
+//! What is generated from the source is as it would be generated now: `crds/`, and the tables of
+//! `docs/reference.md` and of the chart's `README.md`.
 //! `make generate` (`UPDATE_GENERATED=1`) writes them.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -57,14 +57,14 @@ fn crds_are_what_the_binary_prints() {
 }
 
 #[test]
-fn the_readme_s_tables_are_what_the_types_say() {
+fn the_reference_s_tables_are_what_the_types_say() {
     let tables = [
         ("AppMigration fields", fields::<AppMigrationSpec>()),
         ("K2KReplicator fields", fields::<K2KReplicatorSpec>()),
         ("conditions", conditions()),
         ("metrics", metrics()),
     ];
-    assert_tables(&root().join("README.md"), &tables);
+    assert_tables(&root().join("docs/reference.md"), &tables);
 }
 
 #[test]

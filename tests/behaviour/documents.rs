@@ -30,6 +30,7 @@ const FIRST_TRY: &str = "docs/first-try.md";
 const LENSES: &str = "docs/lenses-k2k.md";
 const OPERATIONS: &str = "docs/operations.md";
 const PERMISSIONS: &str = "docs/permissions.md";
+const REFERENCE: &str = "docs/reference.md";
 const RUNBOOK: &str = "docs/runbook.md";
 
 /// Commands that are not run here, by how they begin, and why.
@@ -125,7 +126,7 @@ const ON_THE_DEMO: &[Section] = &[(FIRST_TRY, "A first try")];
 /// In confirming.rs.
 pub const CONFIRMING: &[Section] = &[(PERMISSIONS, "Who may confirm")];
 const IN_NO_STATE: &[Section] =
-    &[(README, "Every field"), (PERMISSIONS, "Kubernetes"), (CHART, "The AppMigration operator's chart")];
+    &[(REFERENCE, "Reference"), (PERMISSIONS, "Kubernetes"), (CHART, "The AppMigration operator's chart")];
 
 /// All of the above.
 const RUN: [&[Section]; 16] = [
@@ -645,7 +646,7 @@ fn on_the_demo() {
 fn in_no_state() {
     let case = Case::new("docs-rest");
     let docs = shell(&case, IN_NO_STATE);
-    shows(&docs.run((README, "Every field")), &["stopConfirmed", "quietPeriod", "policies"]);
+    shows(&docs.run((REFERENCE, "Reference")), &["stopConfirmed", "quietPeriod", "policies"]);
     let told = docs.run((PERMISSIONS, "Kubernetes"));
     assert_eq!(told.lines().filter(|line| *line == "yes").count(), 2, "{told}");
     shows(&docs.run((CHART, "The AppMigration operator's chart")), &["--lease-duration", "--kafka-idle"]);

@@ -286,8 +286,8 @@ check "the alerts speak when they should, and say what they should" "$PROMTOOL" 
 same "each alert is seen to speak" "$(sed -n 's/^ *- alert: //p' "$WORK/rules.yaml" | sort)" \
   "$(awk 'match($0, /alertname: [A-Za-z]+/) { name = substr($0, RSTART + 11, RLENGTH - 11) }
     /exp_alerts:/ { print name }' "$ALERTS" | sort -u)"
-# README's table: a name and its labels on each line.
-METRICS=$(sed -nE 's/^\| `(appmigration_[a-z_]+)` \| [a-z]+ \| ([^|]*)\|.*/\1 \2/p' "$PROJECT/README.md" | sed -E 's/[`,]//g; s/ +$//' | sort)
+# The reference's table: a name and its labels on each line.
+METRICS=$(sed -nE 's/^\| `(appmigration_[a-z_]+)` \| [a-z]+ \| ([^|]*)\|.*/\1 \2/p' "$PROJECT/docs/reference.md" | sed -E 's/[`,]//g; s/ +$//' | sort)
 unknown_metrics() { comm -23 <(sort -u) <(echo "$METRICS"); }
 same "their tests have series as the operator has them" none "none$(sed -nE "s/.*series: '([a-z_]+)\{(.*)\}'.*/\1,\2/p" "$ALERTS" |
   sed -E 's/,pod="[a-z]"//; s/="[^"]*"//g; s/,/ /g' | unknown_metrics)"
