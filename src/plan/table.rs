@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
+use jiff::Timestamp;
 
 use crate::{
     mapping::{
@@ -11,6 +12,12 @@ use crate::{
     },
     printable::printable,
 };
+
+/// A time as people read it; what is none as it is.
+fn to_the_second(time: &str) -> String {
+    time.parse::<Timestamp>()
+        .map_or_else(|_| printable(time).into_owned(), |time| time.strftime("%FT%TZ").to_string())
+}
 
 /// For a person: what is committed where, and why it is right there.
 pub fn for_people(plan: &Plan, state: &str) -> String {
@@ -21,7 +28,7 @@ pub fn for_people(plan: &Plan, state: &str) -> String {
         printable(&plan.migration),
         printable(&plan.group),
         printable(&plan.target_group),
-        printable(&plan.computed_at),
+        to_the_second(&plan.computed_at),
         plan.hash(),
         rows.len(),
     );

@@ -247,6 +247,8 @@ fn a_plan_is_shown_to_people_and_to_machines() {
 
     let table = plan_command(&case, &["show", "app"]).unwrap();
     println!("{table}");
+    let computed = table.lines().find_map(|line| line.strip_prefix("  computed  ")).unwrap();
+    assert_eq!(computed.len(), "2026-11-23T00:14:49Z".len(), "{computed}");
     let row = |partition| {
         let found = table.lines().find(|line| line.starts_with(&format!(" {}", orders.at(partition))));
         found.unwrap_or_else(|| panic!("{partition} in {table}")).split_whitespace().collect::<Vec<_>>()
