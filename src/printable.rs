@@ -28,11 +28,6 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// `1 member`, `2 members`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Control characters, and those of Unicode that separate lines or turn the direction of writing around.
 fn is_unprintable(c: char) -> bool {
     c.is_control()

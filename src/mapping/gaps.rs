@@ -169,8 +169,8 @@ pub fn gap_text(gap: u64, GapAt { from, to, possible }: GapAt) -> String {
         _ => ", an upper bound as the source no longer holds all of that range",
     };
     format!(
-        "{gap} records of source offsets {from} to {} are missing on the target{kind} (policies.gap: Accept \
-         goes on without them)",
+        "{gap} records of source offsets {from} to {} are missing on the target{kind} (have them copied again, or \
+         policies.gap: Accept goes on without them)",
         to.0 - 1
     )
 }

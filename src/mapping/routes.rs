@@ -100,18 +100,22 @@ impl Routes {
 
     /// All of `source_topics` that a route covers, by source topic; Kafka's own are left out.
     pub fn resolve<'a>(&self, source_topics: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Route> {
-        let own = |topic: &&str| !INTERNAL.contains(topic);
         let routed = |topic: &str| Some((topic.to_owned(), self.route(topic)?));
-        source_topics.into_iter().filter(own).filter_map(routed).collect()
+        source_topics.into_iter().filter(is_an_applications).filter_map(routed).collect()
     }
 
     /// In words: the first few patterns that none of `source_topics` matches. None where each has its topics.
     pub fn unmatched<'a>(&self, source_topics: impl IntoIterator<Item = &'a str>) -> Option<String> {
-        let patterns = self.patterns.unmatched(source_topics);
+        let patterns = self.patterns.unmatched(source_topics.into_iter().filter(is_an_applications));
         let listed = patterns.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
         let more = if patterns.len() > LISTED { ", …" } else { "" };
         (!patterns.is_empty()).then(|| format!("no topic of the source matches {listed}{more}"))
     }
+}
+
+/// Not one of Kafka's own.
+fn is_an_applications(topic: &&str) -> bool {
+    !INTERNAL.contains(topic)
 }
 
 fn check_target(index: usize, target: &TargetTopic) -> Result<(), RouteError> {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The operator's first word is waited for so long, and asked for so often.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(500);
 
 /// Arguments of `kubectl appmig confirm`.
@@ -51,28 +51,29 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     let patch = Patch::Merge(json!({ "spec": { "stopConfirmed": true } }));
     let (api, params) = (server.api::<AppMigration>(), PatchParams::default());
     let done = tokio::time::timeout(TIMEOUT, api.patch(name, &params, &patch)).await;
-    done.map_err(|_| "the API server does not answer")??;
+    done.map_err(|_| "the API server does not answer")?.map_err(view::refusal)?;
     writeln!(err, "Confirmed.")?;
-    if let Some(told) = answer(&server, name).await? {
+    if let Some(told) = answer(&server, name).await {
         writeln!(err, "{told}")?;
     }
     writeln!(err, "kubectl appmig status {name} -n {} --watch tells how it gets on.", server.namespace)?;
     Ok(())
 }
 
-/// What the operator says to it first, that the group still has members, say; nothing where it takes its time.
-async fn answer(server: &Server, name: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
+/// What the operator says to it first, that the group still has members, say; nothing where it takes its time. The word
+/// is given, whatever becomes of this.
+async fn answer(server: &Server, name: &str) -> Option<String> {
     let start = Instant::now();
     while start.elapsed() < ANSWER {
         tokio::time::sleep(POLL).await;
-        let object = server.migration(name).await?;
+        let object = server.migration(name).await.ok()?;
         let (reason, message) = view::outcome(&object);
         let preliminary = [Reason::AwaitingStopConfirmation, Reason::NotJudged].map(Reason::as_str);
         if view::is_current(&object) && !preliminary.contains(&reason.as_str()) {
-            return Ok(Some(format!("{reason}: {}", printable(&message))));
+            return Some(format!("{reason}: {}", printable(&message)));
         }
     }
-    Ok(None)
+    None
 }
 
 fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {
@@ -81,6 +82,10 @@ fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {
         return Err("nobody can be asked here: --yes confirms without a question".into());
     }
     let mut err = std::io::stderr();
+    let preview = object.status.as_ref().and_then(|status| status.preview.as_ref());
+    if preview.is_some_and(|preview| !preview.blocks.is_empty()) {
+        writeln!(err, "What is in the way keeps it from going on, with the application stopped.")?;
+    }
     write!(
         err,
         "Is every instance that consumes as {} stopped? [y/N] ",

@@ -25,6 +25,14 @@ fn condition(object: &AppMigration, kind: ConditionType) -> Option<&Condition> {
     object.status.as_ref()?.conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
+/// What the API server says, in its own words.
+pub fn refusal(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    }
+}
+
 /// Whether the operator has seen this spec.
 pub fn is_current(object: &AppMigration) -> bool {
     let seen = object.status.as_ref().and_then(|status| status.observed_generation);
@@ -122,25 +130,24 @@ pub fn story(object: &AppMigration) -> String {
         }
     )];
     let stalled = standing(object) == Standing::Stalled;
-    let mut open = true;
+    let (reason, message) = outcome(object);
+    // Where it stands: at the one that the outcome is from, else at the first that does not hold.
+    let fails = |kind: &ConditionType| condition(object, *kind).is_some_and(|c| c.status == "False");
+    let named = |kind: &ConditionType| condition(object, *kind).is_some_and(|c| c.reason == reason);
+    let failing: Vec<ConditionType> = ConditionType::LADDER.into_iter().filter(fails).collect();
+    let stands_at = failing.iter().find(|kind| named(kind)).or(failing.first());
     for kind in ConditionType::LADDER {
         let found = condition(object, kind);
-        let mark = match found.map(|c| c.status.as_str()) {
-            Some("True") => "✓",
-            // The first that does not hold is the one that counts.
-            Some("False") if open && stalled => "✗",
-            Some("False") if open => "…",
-            _ => " ",
+        let (mark, told) = match found {
+            Some(c) if c.status == "True" => ("✓", c.reason.clone()),
+            Some(c) if stands_at == Some(&kind) => {
+                let mark = if stalled { "✗" } else { "…" };
+                (mark, format!("{}: {}", c.reason, printable(&c.message)))
+            }
+            _ => (" ", String::new()),
         };
-        let told = match found {
-            Some(c) if c.status == "True" => c.reason.clone(),
-            Some(c) if c.status == "False" && open => format!("{}: {}", c.reason, printable(&c.message)),
-            _ => String::new(),
-        };
-        open &= found.is_none_or(|c| c.status == "True");
         lines.push(format!("  {mark} {:<20} {told}", kind.as_str()).trim_end().to_owned());
     }
-    let (reason, message) = outcome(object);
     lines.push(format!("{reason}: {}", printable(&message)));
     let status = object.status.clone().unwrap_or_default();
     match (&status.preview, &status.summary) {
@@ -150,7 +157,7 @@ pub fn story(object: &AppMigration) -> String {
         )),
         (Some(p), None) => {
             lines.push(format!(
-                "if it were stopped now (so since {}): {} partitions, {} of them exact; {} records read again, {} still \
+                "if it were stopped now (seen so first at {}): {} partitions, {} of them exact; {} records read again, {} still \
                  to be replicated",
                 p.observed_at.0.strftime("%F %T UTC"), p.partitions, p.exact, p.reread, p.lag
             ));

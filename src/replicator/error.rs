@@ -95,9 +95,7 @@ impl ReplicateError {
             Failed::TooLarge => {
                 "raise max.message.bytes of the target topic (and message.max.bytes, where spec.target.properties sets it)"
             }
-            Failed::NotAllowed | Failed::NoSession => {
-                "allow the principal Write and Describe on the target topic"
-            }
+            Failed::NotAllowed => "allow the principal Write and Describe on the target topic",
             Failed::NoSuchPlace => {
                 "the target topic or partition is gone; it is created anew, or waited for, at the next start"
             }

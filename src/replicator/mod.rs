@@ -33,8 +33,8 @@ mod shared;
 pub mod table;
 
 use std::{
-    sync::{Arc, mpsc},
-    time::Duration,
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
 };
 
 pub use error::ReplicateError;
@@ -46,8 +46,10 @@ use self::{
     shared::Shared,
 };
 
-/// Before new clients are made after they broke.
+/// Before new clients are made after they broke; doubled up to the longest for those that break soon again and have
+/// copied nothing.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT, or until something is wrong that time does not cure.
 pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
@@ -66,14 +68,21 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
     let largest_batch = runtime.block_on(lookout.largest_batch(&table));
     let (sender, news) = mpsc::channel();
     runtime.spawn(lookout.watch(Arc::clone(&shared), sender, Arc::clone(&table)));
+    let (mut pause, mut copied) = (RENEW_PAUSE, 0);
     let outcome = loop {
+        let opened = Instant::now();
         let session = Session::open(&settings, &shared, &news, Arc::clone(&table), largest_batch);
         match session.and_then(Session::run) {
             Ok((End::Stopped, _)) => break Ok(()),
             Ok((End::Renew(reason), now)) => {
                 tracing::warn!(reason, "connecting anew");
                 table = now;
-                std::thread::sleep(RENEW_PAUSE);
+                let before = std::mem::replace(&mut copied, shared.records.load(Ordering::Relaxed));
+                if copied != before || opened.elapsed() > LONGEST_PAUSE {
+                    pause = RENEW_PAUSE;
+                }
+                shared.sleep(pause);
+                pause = (2 * pause).min(LONGEST_PAUSE);
             }
             Err(error) => break Err(error),
         }

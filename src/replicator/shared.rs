@@ -6,6 +6,8 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{ReplicateError, table::Table};
@@ -30,7 +32,6 @@ pub struct Shared {
     pub bytes: AtomicU64,
     /// Wakes the look-out: the group has changed, so perhaps somebody sees other topics.
     pub nudge: tokio::sync::Notify,
-    asked_anew: AtomicBool,
     positions: Mutex<BTreeMap<TopicPartition, Option<i64>>>,
 }
 
@@ -45,9 +46,12 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Whether a producer's session is asked for once more after it was denied: true the first time.
-    pub fn ask_anew(&self) -> bool {
-        !self.asked_anew.swap(true, Ordering::Relaxed)
+    /// Waits, unless asked to stop.
+    pub fn sleep(&self, pause: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < pause && !self.stopping() {
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The safe position of each partition held.

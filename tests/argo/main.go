@@ -1,6 +1,6 @@
 // Judges objects by Argo CD itself: by its reader of argocd-cm and its Lua machine; and our examples of Applications by
-// its types. Reads objects from stdin, one JSON
-// document after the other; writes for each the line that tests/gitops writes, as far as it is about Argo CD.
+// its types. Reads objects from stdin, one JSON document after the other; writes for each the line that tests/gitops
+// writes, as far as it is about Argo CD.
 package main
 
 import (

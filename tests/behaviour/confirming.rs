@@ -80,9 +80,16 @@ fn only_who_has_the_right_may_confirm() {
     let looser = json!({ "policies": { "gap": "Accept" } });
     is_refused(
         patch(DEVELOPER, looser.clone(), &[]),
-        "spec.policies of a confirmed migration may be changed by",
+        "spec.policies, spec.quietPeriod and k2k.dev/allow-rewind of a confirmed migration may be changed",
     );
+    is_refused(patch(DEVELOPER, json!({ "quietPeriod": "1s" }), &[]), "spec.quietPeriod");
     patch(DEVELOPER, json!({ "suspend": true }), &[]).unwrap();
+    is_refused(
+        patch(DEVELOPER, json!({ "suspend": false }), &[]),
+        "one that is suspended may be resumed, by",
+    );
+    let rewind = ["-n", ns, "annotate", "appmig", "app", "k2k.dev/allow-rewind=x"];
+    is_refused(kubectl(&[&rewind[..], DEVELOPER].concat()), "k2k.dev/allow-rewind");
     patch(LEAD, looser, &[]).unwrap();
     patch(LEAD, json!({ "suspend": false, "quietPeriod": "1s" }), &[]).unwrap();
     app.completes_exactly();

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Policies {
     /// The target group has committed offsets already. `Fail` blocks and lists them; `Forward` only moves
-    /// ahead: a partition whose offset lies beyond the position keeps it; `Overwrite` replaces them, and moving
-    /// back also needs the annotation `k2k.dev/allow-rewind` with the object's uid.
+    /// ahead: a partition whose offset lies beyond the position keeps it (right only where the group has read
+    /// what lies between); `Overwrite` replaces them, and moving back also needs the annotation
+    /// `k2k.dev/allow-rewind` with the object's uid.
     #[serde(default)]
     pub existing_target_offsets: ExistingTargetOffsets,
     /// The target misses records that the source holds and that the group has not read. `Fail` blocks with the
@@ -39,7 +40,7 @@ pub struct Policies {
     /// the proof; `Waive` goes on, and what is still to come is read again.
     #[serde(default)]
     pub replication_proof: ReplicationProof,
-    /// How far a position is checked. `Backlog` reads all that lies behind it once; `Window` only
+    /// How far a position is checked. `Backlog` reads all that lies after it once; `Window` only
     /// 10,000 offsets on both sides of it and the last 10,000, whatever the lag. The position is then never called
     /// exact: where a second instance of the replicator wrote old records between the windows it may be wrong,
     /// and records may be skipped.

@@ -37,10 +37,7 @@ impl Confirmations {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let given = seen.get(&object.uid().unwrap_or_default());
         let is_same = |spec: &AppMigrationSpec| {
-            spec.replicator_ref == object.spec.replicator_ref
-                && spec.consumer_group == object.spec.consumer_group
-                && spec.target_consumer_group == object.spec.target_consumer_group
-                && spec.topics == object.spec.topics
+            AppMigrationSpec { stop_confirmed: object.spec.stop_confirmed, ..spec.clone() } == object.spec
         };
         let counts = given.is_some_and(|(at, spec)| now.duration_since(*at) < VALID && is_same(spec));
         counts && !object.spec.suspend
@@ -72,7 +69,9 @@ mod tests {
         seen.saw(&version(|o| o["spec"]["stopConfirmed"] = json!(true)), start);
         seen.saw(&version(|_| {}), start);
         assert!(confirms(1, version(|_| {})));
-        assert!(confirms(1, version(|o| o["spec"]["policies"] = json!({ "gap": "Accept" }))));
+        // Whoever may not confirm could else shape what was confirmed.
+        assert!(!confirms(1, version(|o| o["spec"]["policies"] = json!({ "gap": "Accept" }))));
+        assert!(!confirms(1, version(|o| o["spec"]["quietPeriod"] = json!("1s"))));
         assert!(!confirms(1, version(|o| o["spec"]["consumerGroup"] = json!("another"))));
         assert!(!confirms(1, version(|o| o["spec"]["topics"] = json!({ "include": ["orders"] }))));
         assert!(!confirms(1, version(|o| o["spec"]["suspend"] = json!(true))));

@@ -92,8 +92,9 @@ impl Existing {
                     .to_owned()
             }
             ExistingTargetOffsets::Fail => {
-                "set policies.existingTargetOffsets to Forward or Overwrite, or delete the group's offsets on the \
-                 target"
+                "delete the group's offsets on the target, or set policies.existingTargetOffsets to Overwrite (the \
+                 plan's are taken) or Forward (what is ahead stays: right only if the group has read what lies \
+                 between)"
                     .to_owned()
             }
         };

@@ -14,20 +14,20 @@ use super::seen::Quiet;
 #[derive(Debug, Default)]
 pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
-    /// Topics that its members were reading and that could not be seen.
-    hidden: BTreeSet<String>,
+    /// Topics that its members were seen to read, and that may not be described.
+    denied: BTreeSet<String>,
 }
 
 impl QuietWatch {
-    /// The group is active: forgets the first read, and notes which of its topics could not be seen.
-    pub fn active(&mut self, hidden: BTreeSet<String>) {
+    /// The group is active, or nobody waits for it: forgets the first read.
+    pub fn begin_anew(&mut self) {
         self.first = None;
-        self.hidden = hidden;
     }
 
-    /// Topics that could not be seen when the group was active last.
-    pub fn hidden(&self) -> BTreeSet<String> {
-        self.hidden.clone()
+    /// Topics that members were seen to read, and that may not be described. Kept until they may or are gone: in a
+    /// rebalance, and once they have stopped, no member shows any.
+    pub fn denied(&mut self) -> &mut BTreeSet<String> {
+        &mut self.denied
     }
 
     /// Another read of the group's offsets, at `now`.

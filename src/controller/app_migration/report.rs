@@ -45,11 +45,17 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     if preview.is_some() {
         context.pace(&live.object.uid().unwrap_or_default(), Pace::changed);
     }
+    let told_of = live.object.status.as_ref().and_then(|status| status.observed_generation);
+    let is_new_spec = told_of != live.object.metadata.generation && live.seen.preview.is_none();
+    let was_foreseen = !is_new_spec && live.object.status.as_ref().is_some_and(|s| s.preview.is_some());
+    let is_foreseen = was_foreseen || preview.is_some();
+    let is_first_preview = preview.is_some() && !was_foreseen;
     write_with(live, context, rungs, |status| {
         if let Some(summary) = summary {
             status.summary = Some(summary);
         }
-        if preview.is_some() {
+        // What was foreseen for a former spec says nothing of this one.
+        if preview.is_some() || is_new_spec {
             status.preview = preview;
         }
         if let Some(plan) = plan {
@@ -69,7 +75,11 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
         context.waits_for(&live.object.uid().unwrap_or_default(), lag);
         measure::came_to(measure::MIGRATION, ready.reason, rungs.is_stalled(&ready));
     }
-    if rungs.as_told || told.as_deref() == Some(ready.reason.as_str()) {
+    let is_new = told.as_deref() != Some(ready.reason.as_str());
+    // Nobody is asked to stop an application before it is known what would be in the way.
+    let asks = ready.reason == Reason::AwaitingStopConfirmation;
+    let is_news = if asks { is_first_preview || is_new && is_foreseen } else { is_new };
+    if rungs.as_told || !is_news {
         return Ok(());
     }
     let object = &live.object;

@@ -162,7 +162,10 @@ impl Chooser<'_> {
                 return self.find(Reason::TargetPartitionMissing, &q.topic, q.partition, text);
             }
             (None, _) => {
-                let text = format!("the target has no topic {}; is the replicator running?", route.topic);
+                let text = format!(
+                    "the target has no topic {}; is the replicator running, and with this route?",
+                    route.topic
+                );
                 return self.find(Reason::TargetPartitionMissing, &q.topic, q.partition, text);
             }
         };

@@ -10,7 +10,7 @@ use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
     crash,
     mapping::Routes,
-    printable::{counted, printable},
+    printable::printable,
     runtime::pace,
 };
 
@@ -142,7 +142,7 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
         Ok(Seen { summary, missing, unmatched, unused }) => {
             let [topics, partitions] = [(summary.topics, "topic"), (summary.partitions, "partition")]
-                .map(|(count, what)| counted(count as usize, what));
+                .map(|(count, what)| conditions::counted(count as usize, what));
             let mut parts = vec![format!("routed: {topics} with {partitions}")];
             parts.extend(unmatched.clone());
             if !unused.is_empty() {

@@ -181,16 +181,18 @@ impl<C: ProducerContext + 'static> Producer<C> {
     }
 
     fn read_error(&self, event: &Event) -> ProducerEvent {
-        if event.code() != code::FATAL {
-            return ProducerEvent::Other(read_error(event));
-        }
         let mut reason = [0; 512];
         // SAFETY: the client is valid, the buffer is writable for the length given and NUL-terminated.
         let (code, reason) = unsafe {
             let code = super::rd_kafka_fatal_error(self.client(), reason.as_mut_ptr(), reason.len());
             (code, super::text(reason.as_ptr()))
         };
-        ProducerEvent::Fatal { code, reason }
+        // The event itself has the code of what is fatal, not that it is.
+        if code == 0 {
+            ProducerEvent::Other(read_error(event))
+        } else {
+            ProducerEvent::Fatal { code, reason }
+        }
     }
 
     fn client(&self) -> *mut sys::rd_kafka_t {

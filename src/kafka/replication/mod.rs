@@ -8,7 +8,7 @@ mod sink;
 mod source;
 mod topics;
 
-pub use sink::{Delivery, Failed, Parcel, Rejected, Sink, SinkSettings, TargetTopic, describe};
+pub use sink::{Delivery, Failed, Parcel, Rejected, Sink, SinkSettings, TargetTopic, describe, lost};
 pub use source::{Arrival, GroupChange, Source, SourceRecord};
 pub use topics::{ConfigValue, NewTopicSpec, TopicAdmin, is_invalid_config};
 

@@ -160,7 +160,7 @@ impl Sink {
         Some(match self.producer.poll(Duration::ZERO)? {
             ProducerEvent::Delivered(reports) => Delivery::Reports(reports),
             ProducerEvent::Fatal { code: cause, reason } => {
-                let reason = format!("{} ({reason})", ffi::describe(cause));
+                let reason = lost(cause, &format!("{} ({reason})", ffi::describe(cause)));
                 Delivery::Trouble(Trouble { code: code::FATAL, place: None, offset: -1, reason })
             }
             ProducerEvent::Other(polled) => trouble(polled).map_or(Delivery::Nothing, Delivery::Trouble),
@@ -175,16 +175,14 @@ pub enum Failed {
     TooLarge,
     /// The principal may not write there.
     NotAllowed,
-    /// The principal might not write anywhere when the producer asked for its session: since then it may have got the
-    /// right, but only a new producer asks again.
-    NoSession,
     /// The target topic, or the partition in it, is gone.
     NoSuchPlace,
     /// The target does not take its timestamp.
     Timestamp,
     /// It was thrown out of the queue.
     Dropped,
-    /// The producer's session with the target is broken; a new one sends the record again.
+    /// The producer's session with the target is broken, or was denied as the principal might write nowhere then; a
+    /// new one sends the record again.
     Session,
     /// Something else.
     Other,
@@ -196,10 +194,10 @@ impl Failed {
         match code {
             code::MSG_SIZE_TOO_LARGE => Self::TooLarge,
             code::TOPIC_AUTHORIZATION => Self::NotAllowed,
-            code::CLUSTER_AUTHORIZATION => Self::NoSession,
             code::UNKNOWN_TOPIC | code::UNKNOWN_PARTITION | code::UNKNOWN_TOPIC_OR_PART => Self::NoSuchPlace,
             code::INVALID_TIMESTAMP => Self::Timestamp,
             code::FATAL
+            | code::CLUSTER_AUTHORIZATION
             | code::OUT_OF_ORDER_SEQUENCE
             | code::UNKNOWN_PRODUCER_ID
             | code::INVALID_PRODUCER_EPOCH => Self::Session,
@@ -207,6 +205,12 @@ impl Failed {
             _ => Self::Other,
         }
     }
+}
+
+/// Why a new sink is needed, and what would help.
+pub fn lost(code: i32, reason: &str) -> String {
+    let denied = code == code::CLUSTER_AUTHORIZATION;
+    format!("{reason}{}", if denied { "; allow the principal Write on the target topics" } else { "" })
 }
 
 /// The client's text for an error code.

@@ -5,7 +5,9 @@ use std::{thread, time::Duration};
 use super::{ReplicateError, Session};
 use crate::{
     TopicPartition,
-    kafka::replication::{Arrival, Delivery, Failed, Parcel, Rejected, SourceRecord, TargetTopic, describe},
+    kafka::replication::{
+        Arrival, Delivery, Failed, Parcel, Rejected, SourceRecord, TargetTopic, describe, lost,
+    },
     replicator::{partitions::SlotId, shared::Shared},
 };
 
@@ -88,9 +90,9 @@ impl Session<'_> {
                 self.waiting = Some((topic, parcel));
                 Ok(())
             }
-            Err(Rejected::Refused { code, reason }) if self.is_of_session(code) => {
+            Err(Rejected::Refused { code, reason }) if Failed::new(code) == Failed::Session => {
                 self.partitions.drop_record(ticket);
-                self.renew = Some(reason);
+                self.renew = Some(lost(code, &reason));
                 Ok(())
             }
             Err(Rejected::Refused { code, reason }) => Err(self.refused(ticket, code, &reason)),
@@ -132,23 +134,13 @@ impl Session<'_> {
             Shared::count(&self.shared.records, 1);
             return Ok(());
         }
-        if self.is_of_session(code) {
-            self.renew = Some(describe(code));
-        } else if Failed::new(code) != Failed::Dropped {
-            return Err(self.refused(ticket, code, ""));
+        match Failed::new(code) {
+            Failed::Dropped => {}
+            Failed::Session => self.renew = Some(lost(code, &describe(code))),
+            _ => return Err(self.refused(ticket, code, "")),
         }
         self.partitions.drop_record(ticket);
         Ok(())
-    }
-
-    /// Whether it concerns the producer, not the record: a new one sends it again.
-    fn is_of_session(&self, code: i32) -> bool {
-        match Failed::new(code) {
-            Failed::Session => true,
-            // One that is to be renewed fails every record that it holds.
-            Failed::NoSession => self.renew.is_some() || self.shared.ask_anew(),
-            _ => false,
-        }
     }
 
     /// The record cannot be written, ever. Not skipped: the position stays below it.

@@ -157,7 +157,9 @@ fn confirmation(object: &AppMigration, confirmed: bool, in_the_way: Option<&str>
     );
     let text = match in_the_way {
         Some(block) => {
-            format!("not yet, as this would be in the way: {block}; without it (status.preview), {ask}")
+            format!(
+                "not yet, as this would be in the way: {block}; once that has an end (status.preview), {ask}"
+            )
         }
         None => ask,
     };

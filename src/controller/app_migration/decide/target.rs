@@ -139,8 +139,10 @@ pub fn completed(plan: &Plan, rungs: Rungs) -> Step {
         .collect();
     let mut ready = format!("group {} can be started on the target cluster", plan.target_group);
     if let Some(first) = ahead.first() {
+        let between: i64 = plan.targets.iter().filter_map(|t| Some(t.kept?.0 - t.position.0)).sum();
         let text = format!(
-            "; left ahead by policies.existingTargetOffsets: Forward: {} partitions ({first})",
+            "; left ahead by policies.existingTargetOffsets: Forward: {} partitions ({first}); the {between} target \
+             offsets in between are not read by it any more",
             ahead.len()
         );
         ready.push_str(&text);

@@ -7,21 +7,25 @@ use kube::ResourceExt;
 use crate::{
     TopicPartition,
     api::v1alpha1::Reason,
-    kafka::{Committed, GroupDescription, GroupMember, KafkaError},
+    kafka::{Cluster, Committed, GroupDescription, GroupMember, KafkaError},
     mapping::plan::TargetPlan,
-    printable::counted,
 };
 
 use super::super::{
     super::{
-        Context,
+        Context, conditions,
         fault::{Fault, Side},
     },
     journal::Snapshot,
     live::Live,
+    quiet::QuietWatch,
     scope::Selection,
     seen::{Group, Target},
 };
+
+/// Topics that a message names, and those that are asked for one by one.
+const LISTED: usize = 5;
+const ASKED: usize = 50;
 
 /// The group on the source.
 pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
@@ -31,23 +35,24 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let name = &live.object.spec.consumer_group;
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let group = clusters.source.group(name).await.map_err(on_source)?;
-    let hidden = hidden(live, &group, Some(context)).await?;
+    let denied = denied(live, &group, Some(context)).await?;
     if group.is_active() {
+        context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::begin_anew);
         live.seen.committed = match clusters.source.committed(name).await {
             // It is at work: no news.
             Err(KafkaError::UnstableOffsets { .. }) => BTreeMap::new(),
             committed => committed.map_err(on_source)?,
         };
-        let unseen = hidden.map_or_else(String::new, |topics| {
+        let beside = denied.map_or_else(String::new, |topics| {
             format!("; the credentials may not describe {topics}: grant Describe")
         });
-        let text = format!("{}; stop the application{unseen}", members(name, &group));
+        let text = format!("{}; stop the application{beside}", members(name, &group));
         live.seen.group = Some(Group::Unfit(Reason::GroupActive, text));
         return Ok(());
     }
     let committed = clusters.source.committed(name).await.map_err(on_source)?;
-    if let Some(topics) = hidden {
-        return Err(Fault::new(Reason::AuthorizationFailed, unseen(name, &topics)));
+    if let Some(topics) = denied {
+        return Err(Fault::new(Reason::AuthorizationFailed, cannot_be_seen(name, &topics)));
     }
     let gone = live.seen.journal_snapshot().and_then(|snapshot| gone(live, snapshot, &committed));
     live.seen.group = Some(if committed.is_empty() && gone.is_none() {
@@ -67,14 +72,24 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
 
 /// What would be in the way on the source, foreseen while the group may still be at work.
 pub async fn obstacle(live: &Live, context: Option<&Context>) -> Result<Option<String>, Fault> {
-    let Some(clusters) = &live.clusters else { return Ok(None) };
+    let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
+        return Ok(None);
+    };
     let name = &live.object.spec.consumer_group;
+    if replicator.source.consumer_group.as_ref() == Some(name) {
+        return Ok(Some(format!(
+            "{}: {name} is the replicator's own group by spec.source.consumerGroup of K2KReplicator {}: name the \
+             application's in the one, the replicator's in the other",
+            Reason::InvalidSpec,
+            replicator.name
+        )));
+    }
     let group = clusters.source.group(name).await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
-    let hidden = hidden(live, &group, context).await?;
+    let denied = denied(live, &group, context).await?;
     let found = if group.not_found() && !live.seen.committed.is_empty() {
         Some((Reason::UnsupportedGroupType, of_another_kind(name)))
     } else {
-        hidden.map(|topics| (Reason::AuthorizationFailed, unseen(name, &topics)))
+        denied.map(|topics| (Reason::AuthorizationFailed, cannot_be_seen(name, &topics)))
     };
     Ok(found.map(|(reason, text)| format!("{reason}: {text}")))
 }
@@ -87,50 +102,59 @@ fn of_another_kind(group: &str) -> String {
     )
 }
 
-fn unseen(group: &str, topics: &str) -> String {
+fn cannot_be_seen(group: &str, topics: &str) -> String {
     format!(
         "members of {group} were reading {topics}, which the credentials may not describe on the source: its offsets \
-         cannot be seen; grant Describe"
+         cannot be seen; grant Describe (or, before the confirmation, leave them out by spec.topics.exclude)"
     )
 }
 
-/// Topics that members read, or did when they were seen last, and that the credentials may not describe: the broker
-/// leaves their offsets out of a group's, silently.
-async fn hidden(
+/// Topics that members read, or were seen to read before, and that the credentials may not describe, in words: the
+/// broker leaves their offsets out of a group's, silently.
+async fn denied(
     live: &Live,
     group: &GroupDescription,
     context: Option<&Context>,
 ) -> Result<Option<String>, Fault> {
     let Some(clusters) = &live.clusters else { return Ok(None) };
     let uid = live.object.uid().unwrap_or_default();
-    let read: BTreeSet<String> = if group.is_active() {
-        let selection = Selection::new(&live.object.spec).ok();
-        let takes = |topic: &String| selection.as_ref().is_some_and(|s| s.takes(topic));
-        let assigned = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
-        assigned.filter(takes).collect()
-    } else {
-        context.map(|context| context.quiet(&uid, |watch| watch.hidden())).unwrap_or_default()
-    };
-    let mut hidden = BTreeSet::new();
-    if !read.is_empty() {
-        let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
-        let visible = clusters.source.topics().await.map_err(on_source)?;
-        for topic in read.into_iter().filter(|topic| !visible.contains_key(topic)) {
-            // One that was deleted under its reader is not there, rather than not shown.
-            match clusters.source.describe_topics(std::slice::from_ref(&topic)).await {
-                Err(KafkaError::Authorization { .. }) => drop(hidden.insert(topic)),
-                described => drop(described.map_err(on_source)?),
-            }
+    let before = context.map(|context| context.quiet(&uid, |watch| watch.denied().clone()));
+    let mut read = before.unwrap_or_default();
+    read.extend(group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone()));
+    let denied = may_not_describe(&clusters.source, read).await?;
+    if let Some(context) = context {
+        context.quiet(&uid, |watch| watch.denied().clone_from(&denied));
+    }
+    let selection = Selection::new(&live.object.spec).ok();
+    let takes = |topic: &&String| selection.as_ref().is_some_and(|s| s.takes(topic));
+    let concerned: Vec<&str> = denied.iter().filter(takes).map(String::as_str).collect();
+    let more = concerned.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let listed = concerned.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    Ok((!concerned.is_empty()).then(|| listed + &more))
+}
+
+/// Those of `topics` that are there, perhaps, and that the credentials may not describe.
+async fn may_not_describe(source: &Cluster, topics: BTreeSet<String>) -> Result<BTreeSet<String>, Fault> {
+    let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
+    if topics.is_empty() {
+        return Ok(topics);
+    }
+    let visible = source.topics().await.map_err(on_source)?;
+    let mut denied = BTreeSet::new();
+    for topic in topics.into_iter().filter(|topic| !visible.contains_key(topic)) {
+        // As many say what is to be said.
+        if denied.len() == ASKED {
+            break;
+        }
+        // One that was deleted under its reader is not there, rather than not shown.
+        match source.describe_topics(std::slice::from_ref(&topic)).await {
+            Err(KafkaError::Authorization { .. }) => drop(denied.insert(topic)),
+            Err(error) if error.is_retriable() => return Err(on_source(error)),
+            _ => {}
         }
     }
-    let listed: Vec<&str> = hidden.iter().map(String::as_str).collect();
-    let listed = listed.join(", ");
-    if group.is_active()
-        && let Some(context) = context
-    {
-        context.quiet(&uid, |watch| watch.active(hidden));
-    }
-    Ok((!listed.is_empty()).then_some(listed))
+    Ok(denied)
 }
 
 /// Rule 31: offsets of topics that take part, there at the confirmation and gone now.
@@ -171,7 +195,7 @@ pub fn members(group: &str, description: &GroupDescription) -> String {
     if count == 0 {
         return format!("group {group} is in state {:?}", description.state);
     }
-    format!("group {group} has {}: {}{more}{fixed}", counted(count, "member"), listed.join(", "))
+    format!("group {group} has {}: {}{more}{fixed}", conditions::counted(count, "member"), listed.join(", "))
 }
 
 /// The group on the target.

@@ -146,17 +146,13 @@ pub async fn compute(
 
 /// Who waits for a replicator that is not there is told so. A replicator may do without members: it is a question.
 async fn explain(source: &Cluster, replicator_group: &str, findings: &mut [Finding]) {
-    let is_behind = |finding: &Finding| finding.reason == Reason::ReplicationBehind;
-    if !findings.iter().any(is_behind) {
-        return;
-    }
-    if let Ok(group) = source.group(replicator_group).await
+    let behind = findings.iter_mut().find(|finding| finding.reason == Reason::ReplicationBehind);
+    if let Some(first) = behind
+        && let Ok(group) = source.group(replicator_group).await
         && !group.is_active()
     {
         let hint = format!("; the replicator's group {replicator_group} has no members now: does it run?");
-        for finding in findings.iter_mut().filter(|finding| is_behind(finding)) {
-            finding.message.push_str(&hint);
-        }
+        first.message.push_str(&hint);
     }
 }
 
