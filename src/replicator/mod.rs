@@ -16,7 +16,7 @@
 //! - *Only what is committed*: the source is read with `read_committed`.
 //! - *The position reaches the end*: on an idle source it is the last stable offset, transaction markers at
 //!   the end of the log included.
-//! - *Outages are waited out*, on either side, for ever. Only what time does not cure ends the process.
+//! - *Outages and missing rights are waited out*, on either side, for ever. Only what time does not cure ends the process.
 
 pub mod creation;
 pub mod election;

@@ -186,10 +186,15 @@ impl<'s> Session<'s> {
         self.shared.set_positions(positions.collect());
     }
 
-    /// Trouble that time does not cure ends the process; anything else is waited out.
+    /// Trouble that time does not cure ends the process; anything else is waited out. A right may be granted yet.
     fn judge(&mut self, trouble: &Trouble, cluster: &str) -> Result<(), ReplicateError> {
-        if trouble.is_authorization() || trouble.is_fatal() || trouble.is_unreadable() {
-            return Err(ReplicateError::by_source(trouble.clone(), &self.settings.group));
+        let refused = || ReplicateError::by_source(trouble.clone(), &self.settings.group);
+        if trouble.is_authorization() {
+            self.renew = Some(refused().to_string());
+            return Ok(());
+        }
+        if trouble.is_fatal() || trouble.is_unreadable() {
+            return Err(refused());
         }
         self.log_trouble(trouble, cluster);
         Ok(())

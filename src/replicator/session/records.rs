@@ -90,12 +90,7 @@ impl Session<'_> {
                 self.waiting = Some((topic, parcel));
                 Ok(())
             }
-            Err(Rejected::Refused { code, reason }) if Failed::new(code) == Failed::Session => {
-                self.partitions.drop_record(ticket);
-                self.renew = Some(lost(code, &reason));
-                Ok(())
-            }
-            Err(Rejected::Refused { code, reason }) => Err(self.refused(ticket, code, &reason)),
+            Err(Rejected::Refused { code, reason }) => self.failed(ticket, code, &reason),
         }
     }
 
@@ -134,12 +129,23 @@ impl Session<'_> {
             Shared::count(&self.shared.records, 1);
             return Ok(());
         }
+        self.failed(ticket, code, &describe(code))
+    }
+
+    /// A record was not written. An error where time does not cure it; else it is sent again.
+    fn failed(&mut self, ticket: usize, code: i32, reason: &str) -> Result<(), ReplicateError> {
         match Failed::new(code) {
-            Failed::Dropped => {}
-            Failed::Session => self.renew = Some(lost(code, &describe(code))),
-            _ => return Err(self.refused(ticket, code, "")),
+            Failed::Dropped => {
+                self.partitions.drop_record(ticket);
+            }
+            Failed::Session => {
+                self.partitions.drop_record(ticket);
+                self.renew = Some(lost(code, reason));
+            }
+            // The right may be granted yet.
+            Failed::NotAllowed => self.renew = Some(self.refused(ticket, code, reason).to_string()),
+            _ => return Err(self.refused(ticket, code, reason)),
         }
-        self.partitions.drop_record(ticket);
         Ok(())
     }
 
