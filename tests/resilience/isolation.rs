@@ -15,7 +15,7 @@ use crate::harness::{
 };
 
 /// More than are worked on at once, each of which waits 10 s for an answer.
-const STUCK: usize = 160;
+const STUCK: usize = 120;
 
 #[test]
 fn dead_clusters_hold_up_nobody_else() {
@@ -45,9 +45,9 @@ fn dead_clusters_hold_up_nobody_else() {
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    // One after the other the stuck ones would take 26 minutes, 16 at once 100 seconds.
+    // One after the other the stuck ones would take 20 minutes, 16 at once 75 seconds.
     let done = |o: &AppMigration| ready_reason(o) == Some(Reason::Completed.as_str());
-    app.wait("Completed beside dead clusters", Duration::from_secs(70), done);
+    app.wait("Completed beside dead clusters", DEADLINE, done);
     assert_eq!(app.target_offset(&orders.name, 0), Some(4));
 }
 
