@@ -49,7 +49,7 @@ use self::{
 /// Before new clients are made after they broke; doubled up to the longest for those that break soon again and have
 /// copied nothing.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, or until something is wrong that time does not cure.
 pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
