@@ -197,7 +197,14 @@ impl Side {
 
     pub fn cluster_id(self) -> String {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        consumer.client().fetch_cluster_id(TIMEOUT).unwrap()
+        let start = Instant::now();
+        // A broker that was just started may not tell it yet.
+        loop {
+            if let Some(id) = consumer.client().fetch_cluster_id(TIMEOUT) {
+                return id;
+            }
+            assert!(start.elapsed() < DEADLINE, "{self:?} has no cluster id");
+        }
     }
 
     /// Writes records in this order.
