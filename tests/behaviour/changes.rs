@@ -104,16 +104,18 @@ fn rule_28_a_new_partition_without_a_commit_makes_the_plan_stale_too() {
     let (orders, early, app) = held_back(&case);
     app.edit(|spec| spec.policies.uncommitted_partitions = UncommittedPartitions::Earliest);
     app.waits(Reason::TargetGroupActive, &[&case.group]);
-    // Nothing of the group says that there is a new partition.
+    // Nothing of the group says that there is a new partition. Suspended, lest it be looked at before it is filled.
+    app.edit(|spec| spec.suspend = true);
+    app.comes_to_say(Reason::Suspended, &[]);
     for side in [Side::Source, Side::Target] {
         side.grow(&orders.name, 2);
     }
     orders.fill(1, 3).copy(1, 0..3);
+    app.edit(|spec| spec.suspend = false);
     early.leave();
     app.completes_exactly();
     let row = json!([{ "committed": 0, "assumed": "Earliest" }]);
-    // Whether it was looked at before it was filled or afterwards.
-    app.plan().certifies(&orders.name, 1, &json!({ "position": 0, "sources": row }));
+    app.plan().certifies(&orders.name, 1, &json!({ "position": 0, "kind": "Start", "sources": row }));
     assert_eq!((app.target_offset(&orders.name, 0), app.target_offset(&orders.name, 1)), (Some(4), Some(0)));
 }
 

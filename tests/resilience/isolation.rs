@@ -47,7 +47,7 @@ fn dead_clusters_hold_up_nobody_else() {
     let app = case.migrate(|_| {});
     // One after the other the stuck ones would take 20 minutes, 16 at once 75 seconds.
     let done = |o: &AppMigration| ready_reason(o) == Some(Reason::Completed.as_str());
-    app.wait("Completed beside dead clusters", DEADLINE, done);
+    app.wait("Completed beside dead clusters", Duration::from_secs(45), done);
     assert_eq!(app.target_offset(&orders.name, 0), Some(4));
 }
 
