@@ -143,15 +143,15 @@ async fn may_not_describe(source: &Cluster, topics: BTreeSet<String>) -> Result<
     let visible = source.topics().await.map_err(on_source)?;
     let mut denied = BTreeSet::new();
     for topic in topics.into_iter().filter(|topic| !visible.contains_key(topic)) {
-        // As many say what is to be said.
-        if denied.len() == ASKED {
-            break;
+        // After so many the others are taken for denied too: some of these may be ones that do not take part.
+        if denied.len() >= ASKED {
+            denied.insert(topic);
+            continue;
         }
-        // One that was deleted under its reader is not there, rather than not shown.
+        // One that was deleted under its reader is not there, rather than not shown. Any other error is no answer.
         match source.describe_topics(std::slice::from_ref(&topic)).await {
             Err(KafkaError::Authorization { .. }) => drop(denied.insert(topic)),
-            Err(error) if error.is_retriable() => return Err(on_source(error)),
-            _ => {}
+            described => drop(described.map_err(on_source)?),
         }
     }
     Ok(denied)
