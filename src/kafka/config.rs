@@ -70,6 +70,9 @@ impl SaslMechanism {
     }
 }
 
+/// The `client.id`, unless the properties have another.
+const CLIENT_ID: &str = "appmigration";
+
 /// What a client is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -99,13 +102,18 @@ impl ConnectionConfig {
         self.properties.iter().try_for_each(|(name, value)| properties::check(name, value))
     }
 
+    /// By what name the brokers see the clients.
+    pub fn client_id(&self) -> &str {
+        self.properties.get("client.id").map_or(CLIENT_ID, String::as_str)
+    }
+
     /// The client's settings, less what belongs to one use (`group.id` and the like). Holds the secrets:
     /// never print the result, rdkafka's own `Debug` shows `ssl.key.pem`.
     pub fn client_config(&self, purpose: Purpose) -> ClientConfig {
         let mut config = ClientConfig::new();
         // Explicit, else rdkafka derives it from the `log` crate's global level.
         config.set_log_level(RDKafkaLogLevel::Info);
-        config.set("client.id", "appmigration");
+        config.set("client.id", CLIENT_ID);
         // Some reasons are only logged: without the thread's name the line can be shown as it is.
         config.set("log.thread.name", "false");
         // A broker that accepts and never answers shows only after this time.

@@ -23,6 +23,9 @@ use crate::{
 /// Until the first contact with each cluster is given up.
 const FIRST_CONTACT: Duration = Duration::from_secs(15);
 
+/// The copies wait for this answer, and a stop does.
+const GROUP_DEADLINE: Duration = Duration::from_secs(3);
+
 /// See the module.
 pub struct Lookout {
     settings: Arc<Settings>,
@@ -76,6 +79,11 @@ impl Lookout {
         provision::largest_batch(&self.settings, &topics).await
     }
 
+    /// The source.
+    pub fn source(&self) -> &Cluster {
+        &self.source
+    }
+
     /// Goes on looking until the process ends.
     pub async fn watch(mut self, shared: Arc<Shared>, news: Sender<News>, first: Arc<Table>) {
         let mut table = first;
@@ -103,6 +111,7 @@ impl Lookout {
             }
             Err(error) => tracing::warn!(%error, "could not look for new topics; will try again"),
         }
+        self.say(strangers(&self.source, &self.settings).await.into_iter().collect());
         match self.taken_by_retention(table).await {
             Ok(lines) => self.say(lines),
             Err(error) => tracing::debug!(%error, "could not compare the positions with the log starts"),
@@ -154,6 +163,28 @@ impl Lookout {
             }
         }
     }
+}
+
+/// The members of the replicator's group that are no replicators, for a message. An application under this name
+/// would be given partitions of ours, and what only it has read would count as copied. None also where nothing is
+/// known of them: without Describe the group cannot be joined either.
+pub async fn strangers(source: &Cluster, settings: &Settings) -> Option<String> {
+    let described = source.with_deadline(GROUP_DEADLINE).group(&settings.group).await.ok()?;
+    let ours = settings.source.client_id();
+    let who: BTreeSet<String> = described
+        .members
+        .iter()
+        .filter(|member| member.client_id != ours)
+        .map(|member| format!("{} at {}", member.client_id, member.host))
+        .collect();
+    let group = &settings.group;
+    (!who.is_empty()).then(|| {
+        format!(
+            "spec.source.consumerGroup, {group}, is the group of an application: its members are {}; choose a name \
+             that no application uses, or stop them",
+            Vec::from_iter(who).join(", ")
+        )
+    })
 }
 
 /// Ticks that begin after one period and do not pile up.

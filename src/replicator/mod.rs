@@ -66,13 +66,18 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
     let mut table = Arc::new(runtime.block_on(lookout.resolve())?);
     tracing::info!(topics = table.topics.len(), group = settings.group, "connected to both clusters");
     let largest_batch = runtime.block_on(lookout.largest_batch(&table));
+    let source = lookout.source().clone();
     let (sender, news) = mpsc::channel();
     runtime.spawn(lookout.watch(Arc::clone(&shared), sender, Arc::clone(&table)));
     let (mut pause, mut copied) = (RENEW_PAUSE, 0);
     let outcome = loop {
         let opened = Instant::now();
-        let session = Session::open(&settings, &shared, &news, Arc::clone(&table), largest_batch);
-        match session.and_then(Session::run) {
+        let ended = match runtime.block_on(lookout::strangers(&source, &settings)) {
+            Some(strangers) => Ok((End::Renew(strangers), Arc::clone(&table))),
+            None => Session::open(&settings, &shared, &news, Arc::clone(&table), largest_batch)
+                .and_then(Session::run),
+        };
+        match ended {
             Ok((End::Stopped, _)) => break Ok(()),
             Ok((End::Renew(reason), now)) => {
                 tracing::warn!(reason, "connecting anew");

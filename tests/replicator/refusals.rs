@@ -1,5 +1,9 @@
 //! What cannot work ends the process with a word that helps; nothing is skipped.
 
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+
 use crate::support::{Replicator, brokers, env, manifest, source, target, unique};
 
 /// Starts, expects a failure, and gives what it said.
@@ -81,6 +85,36 @@ fn a_misspelt_field_is_named() {
 fn the_group_is_required() {
     let log = refused(&manifest("g", "t", "").replace(", consumerGroup: g", ""), &[]);
     assert!(log.contains("spec.source.consumerGroup is missing"), "{log}");
+}
+
+/// Where it joined, it would take partitions from the application, and take for copied what the application read.
+#[test]
+fn the_group_of_an_application_is_not_joined() {
+    let _brokers = brokers();
+    let topic = unique("orders");
+    source().create(&topic, 2, &[]);
+    source().fill(&topic, 0, 0, 10);
+    let group = unique("orders-app");
+    let application = source().application(&group, &topic);
+    let mut replicator = Replicator::start(&manifest(&group, &topic, ""));
+    replicator.wait_log(&format!("{group}, is the group of an application"));
+    assert!(
+        replicator.log().contains(&format!("its members are {group}-client at ")),
+        "{}",
+        replicator.log()
+    );
+    // Nor does it try in the next seconds.
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        let _ = application.poll(Duration::from_millis(50));
+        assert_eq!(application.assignment().unwrap().count(), 2, "the application keeps its partitions");
+    }
+    assert!(target().read_all(&topic).is_empty());
+
+    // It has stopped, and the name is free.
+    drop(application);
+    source().wait_position_at_end(&group, &topic);
+    assert_eq!(target().read_all(&topic).len(), 10);
 }
 
 #[test]

@@ -191,6 +191,21 @@ impl Cluster {
         committed.elements().iter().filter_map(of).collect()
     }
 
+    /// An application that holds all partitions of the topic. It commits nothing.
+    pub fn application(&self, group: &str, topic: &str) -> BaseConsumer {
+        let mut config = self.config();
+        config.set("group.id", group).set("client.id", format!("{group}-client"));
+        config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.subscribe(&[topic]).unwrap();
+        let partitions = self.partitions(topic);
+        wait_for("the application has its partitions", || {
+            let _ = consumer.poll(Duration::from_millis(50));
+            (consumer.assignment().unwrap().count() == partitions).then_some(())
+        });
+        consumer
+    }
+
     /// The end of a partition for a reader of everything, markers included.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();
