@@ -86,7 +86,7 @@ impl Asked {
         match cause.trouble {
             Trouble::Transport => KafkaError::Unreachable { servers, what, reason },
             Trouble::Tls => KafkaError::Tls { servers, what, reason },
-            Trouble::Authentication => KafkaError::Authentication { servers, what, reason },
+            Trouble::Authentication => KafkaError::Authentication { servers, what, user: None, reason },
         }
     }
 

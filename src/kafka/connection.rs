@@ -72,7 +72,7 @@ impl Inner {
                     tokio::time::sleep(pause * 2_u32.pow(attempt)).await;
                     attempt += 1;
                 }
-                _ => return Err(asked.explain(failure, handle.signals().cause())),
+                _ => return Err(asked.explain(failure, handle.signals().cause()).of_user(&self.config)),
             }
         }
     }
@@ -131,7 +131,7 @@ async fn open(
         .await
     {
         Ok(id) => Ok((handle, id)),
-        Err(failure) => Err(asked.explain(failure, handle.signals().cause())),
+        Err(failure) => Err(asked.explain(failure, handle.signals().cause()).of_user(config)),
     }
 }
 

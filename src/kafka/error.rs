@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::TopicPartition;
+use super::{ConnectionConfig, TopicPartition};
 
 /// A connection that cannot be used as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +33,12 @@ pub enum KafkaError {
     #[allow(missing_docs)]
     Tls { servers: String, what: String, reason: String },
     /// The broker refused the credentials or the mechanism.
-    #[error("cannot {what}: Kafka at {servers} refused the credentials: {reason}")]
+    #[error(
+        "cannot {what}: Kafka at {servers} refused the credentials{}: {reason}",
+        user.as_ref().map(|user| format!(" of user {user}")).unwrap_or_default()
+    )]
     #[allow(missing_docs)]
-    Authentication { servers: String, what: String, reason: String },
+    Authentication { servers: String, what: String, user: Option<String>, reason: String },
     /// The principal may not do this; `reason` names the resource.
     #[error("cannot {what}: not authorised on Kafka at {servers}: {reason}")]
     #[allow(missing_docs)]
@@ -112,6 +115,14 @@ impl KafkaError {
             Self::Cancelled { .. } => "cancelled",
             Self::Other { .. } => "other",
         }
+    }
+
+    /// Names the user whose credentials were refused.
+    pub(super) fn of_user(mut self, config: &ConnectionConfig) -> Self {
+        if let Self::Authentication { user, .. } = &mut self {
+            *user = config.sasl.as_ref().map(|sasl| sasl.username.clone());
+        }
+        self
     }
 
     /// True where the same call may succeed later though nobody changed the configuration, the

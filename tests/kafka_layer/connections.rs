@@ -72,6 +72,7 @@ async fn a_wrong_password_is_named_at_once_and_never_shown() {
         let (error, took) = refusal(&sasl_ssl(mechanism, "migrator", "hunter2-wrong")).await;
         assert!(matches!(error, KafkaError::Authentication { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        assert!(error.to_string().contains("refused the credentials of user migrator: "), "{error}");
         assert!(error.to_string().to_lowercase().contains("authentication failed"), "{error}");
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
