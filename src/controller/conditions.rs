@@ -125,11 +125,6 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
     conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
-/// `1 member`, `2 members`, for a message.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;

@@ -1,20 +1,21 @@
-//! `kubectl appmig confirm`: asks, then sets the field.
+//! `kubectl appmig confirm`: has the operator look again, asks, then sets the field.
 
 use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Place, Server, TIMEOUT, view};
 use crate::{
-    api::v1alpha1::{AppMigration, Reason},
+    api::v1alpha1::{AppMigration, RETRY_ANNOTATION, Reason},
     printable::printable,
 };
 
-/// The operator's first word is waited for so long, and asked for so often.
+/// The operator's word is waited for so long, and asked for so often.
 const ANSWER: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(500);
 
@@ -44,20 +45,52 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
         writeln!(err, "AppMigration {name} was confirmed already.")?;
         return Ok(());
     }
+    if !arguments.yes && !std::io::stdin().is_terminal() {
+        return Err("nobody can be asked here: --yes confirms without a question".into());
+    }
+    let fresh = looked_again(&server, name).await?;
+    if fresh.is_none() {
+        writeln!(err, "The operator has not looked again in time: what follows was seen before.")?;
+    }
+    let object = fresh.unwrap_or(object);
     write!(err, "{}", view::story(&object))?;
     if !arguments.yes && !asked(&object)? {
         return Err("not confirmed".into());
     }
-    let patch = Patch::Merge(json!({ "spec": { "stopConfirmed": true } }));
-    let (api, params) = (server.api::<AppMigration>(), PatchParams::default());
-    let done = tokio::time::timeout(TIMEOUT, api.patch(name, &params, &patch)).await;
-    done.map_err(|_| "the API server does not answer")?.map_err(view::refusal)?;
+    patch(&server, name, json!({ "spec": { "stopConfirmed": true } })).await?;
     writeln!(err, "Confirmed.")?;
     if let Some(told) = answer(&server, name).await {
         writeln!(err, "{told}")?;
     }
     writeln!(err, "kubectl appmig status {name} -n {} --watch tells how it gets on.", server.namespace)?;
     Ok(())
+}
+
+async fn patch(server: &Server, name: &str, change: Value) -> Result<(), Box<dyn std::error::Error>> {
+    let (api, change, params) = (server.api::<AppMigration>(), Patch::Merge(change), PatchParams::default());
+    let done = tokio::time::timeout(TIMEOUT, api.patch(name, &params, &change)).await;
+    done.map_err(|_| "the API server does not answer")?.map_err(view::refusal)?;
+    Ok(())
+}
+
+/// The object with a preview of now: that of a migration that has waited for long may be an hour old. None where the
+/// operator takes its time.
+async fn looked_again(
+    server: &Server,
+    name: &str,
+) -> Result<Option<AppMigration>, Box<dyn std::error::Error>> {
+    let now = Timestamp::now().to_string();
+    patch(server, name, json!({ "metadata": { "annotations": { RETRY_ANNOTATION: now } } })).await?;
+    let start = Instant::now();
+    while start.elapsed() < ANSWER {
+        tokio::time::sleep(POLL).await;
+        let object = server.migration(name).await?;
+        let handled = object.status.as_ref().and_then(|status| status.last_handled_retry.as_ref());
+        if handled == Some(&now) {
+            return Ok(Some(object));
+        }
+    }
+    Ok(None)
 }
 
 /// What the operator says to it first, that the group still has members, say; nothing where it takes its time. The word
@@ -77,10 +110,6 @@ async fn answer(server: &Server, name: &str) -> Option<String> {
 }
 
 fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err("nobody can be asked here: --yes confirms without a question".into());
-    }
     let mut err = std::io::stderr();
     let preview = object.status.as_ref().and_then(|status| status.preview.as_ref());
     if preview.is_some_and(|preview| !preview.blocks.is_empty()) {
@@ -93,6 +122,6 @@ fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {
     )?;
     err.flush()?;
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
+    std::io::stdin().lock().read_line(&mut answer)?;
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }

@@ -3,11 +3,11 @@
 use comfy_table::{Table, presets};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    api::v1alpha1::{AppMigration, ConditionType},
-    printable::printable,
+    api::v1alpha1::{AppMigration, ConditionType, Policies},
+    printable::{counted, printable},
 };
 
 /// How it stands with a migration.
@@ -72,6 +72,7 @@ pub fn json(object: &AppMigration) -> Value {
         "replicator": object.spec.replicator_ref.name,
         "group": object.spec.consumer_group,
         "targetGroup": object.spec.target_group(),
+        "policies": object.spec.policies,
         "standing": format!("{:?}", standing(object)),
         "reason": reason,
         "message": message,
@@ -116,6 +117,18 @@ pub fn lines(table: &Table) -> String {
     table.trim_fmt().lines().map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
 }
 
+/// As `gap: Accept`: what somebody has decided and the person who confirms should know.
+fn chosen_policies(policies: &Policies) -> Vec<String> {
+    let values = |policies: &Policies| match json!(policies) {
+        Value::Object(values) => values,
+        _ => Map::new(),
+    };
+    let defaults = values(&Policies::default());
+    let differs = |(name, value): &(String, Value)| defaults.get(name) != Some(value);
+    let show = |(name, value): (String, Value)| format!("{name}: {}", value.as_str().unwrap_or_default());
+    values(policies).into_iter().filter(differs).map(show).collect()
+}
+
 /// The steps of one migration, and what came of it or would.
 pub fn story(object: &AppMigration) -> String {
     let spec = &object.spec;
@@ -129,6 +142,10 @@ pub fn story(object: &AppMigration) -> String {
             _ => String::new(),
         }
     )];
+    let chosen = chosen_policies(&spec.policies);
+    if !chosen.is_empty() {
+        lines.push(format!("policies other than the defaults: {}", chosen.join(", ")));
+    }
     let stalled = standing(object) == Standing::Stalled;
     let (reason, message) = outcome(object);
     // Where it stands: at the one that the outcome is from, else at the first that does not hold.
@@ -152,14 +169,21 @@ pub fn story(object: &AppMigration) -> String {
     let status = object.status.clone().unwrap_or_default();
     match (&status.preview, &status.summary) {
         (_, Some(s)) => lines.push(format!(
-            "{} partitions, {} of them exact; {} records are read again, {} are missing",
-            s.progress, s.exact, s.reread, s.gaps
+            "{} partitions, {} of them exact; {} read again, {} missing",
+            s.progress,
+            s.exact,
+            counted(s.reread, "record"),
+            s.gaps
         )),
         (Some(p), None) => {
             lines.push(format!(
-                "if it were stopped now (seen so first at {}): {} partitions, {} of them exact; {} records read again, {} still \
-                 to be replicated",
-                p.observed_at.0.strftime("%F %T UTC"), p.partitions, p.exact, p.reread, p.lag
+                "if it were stopped now (seen so first at {}): {}, {} of them exact; {} read again, {} still to be \
+                 replicated",
+                p.observed_at.0.strftime("%F %T UTC"),
+                counted(p.partitions.into(), "partition"),
+                p.exact,
+                counted(p.reread, "record"),
+                p.lag
             ));
             lines.extend(p.blocks.iter().map(|block| format!("  in the way: {}", printable(block))));
         }

@@ -1,6 +1,6 @@
 //! Clusters that do not answer, or not with these credentials; and those that do.
 
-use appmigration::api::v1alpha1::ClusterSpec;
+use appmigration::api::v1alpha1::{ClusterSpec, TargetTopic};
 
 use crate::harness::{
     Case, K2KReplicatorSpec, Reason, Replicate, Side, Topic, specs,
@@ -183,4 +183,21 @@ fn sasl_without_encryption_where_it_is_stated() {
         set_source(spec, cluster);
     });
     case.migrate(|_| {}).completes_exactly();
+}
+
+#[test]
+fn topics_that_the_target_lacks_are_named_as_they_are_called_there() {
+    let case = Case::new("lacking");
+    let names = ["orders", "returns"].map(|topic| format!("{}.{topic}", case.namespace));
+    for topic in &names {
+        Side::Source.create_topic(topic, 2, &[]);
+    }
+    Side::Target.create_topic(&format!("eu.{}", names[0]), 2, &[]);
+    case.replicator(|spec| {
+        let target = TargetTopic { topic_prefix: "eu.".into(), ..TargetTopic::default() };
+        spec.replication = Some(vec![specs::route(&format!("{}.*", case.namespace), target)]);
+    });
+    let text = case.replicator_says(Reason::Ready);
+    let lacks = format!("the target lacks 1 topic: eu.{}", names[1]);
+    assert_eq!(text, format!("routed: 2 topics with 4 partitions; {lacks}"));
 }

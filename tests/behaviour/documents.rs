@@ -636,7 +636,7 @@ fn on_the_demo() {
         &told,
         &[": 3 partitions, 3 of them exact; 0 records read again", "25 read-source", "75 read-target"],
     );
-    shows(&told, &["3/3 partitions, 3 of them exact; 0 records are read again, 0 are missing"]);
+    shows(&told, &["3/3 partitions, 3 of them exact; 0 records read again, 0 missing"]);
     shows(&told, &["nothing lost, nothing twice"]);
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, process::Command};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Case, Member, Reason, Side,
+    Case, Member, Reason, Reprocessing, Side,
     stack::{DEADLINE, binary, var},
 };
 
@@ -60,20 +60,27 @@ fn from_the_list_to_the_plan() {
     assert!(story.contains("UTC): 2 partitions, 2 of them exact"), "{story}");
 
     // Nobody is there to be asked.
+    let before = app.get();
     let (code, _, err) = appmig(&case, &["confirm", "app"]);
     assert_eq!(code, 1);
     assert!(err.contains("--yes confirms without a question"), "{err}");
+    assert_eq!(app.get().metadata.annotations, before.metadata.annotations);
     assert!(!app.get().spec.stop_confirmed);
+    // The application has read on since, and replication has not.
+    orders.fill(1, 5);
+    case.committed(&orders, &[(0, 4), (1, 13)]);
     // Somebody forgot one.
     let forgotten = Member::classic(Side::Source, &case.group, &orders.name);
     let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
     assert_eq!(code, 0, "{err}");
+    assert!(err.contains(", 3 still to be replicated"), "{err}");
     assert!(err.contains("Confirmed.\nGroupActive: ") && err.contains("has 1 member:"), "{err}");
+    orders.copy(1, 10..15);
     forgotten.leave();
     let told = shown(&case, &["status", "app", "--watch", "--timeout", "60s"]);
     assert!(told.contains("✓ OffsetsCommitted     Committed"), "{told}");
     assert!(
-        told.trim_end().ends_with("2/2 partitions, 2 of them exact; 0 records are read again, 0 are missing"),
+        told.trim_end().ends_with("2/2 partitions, 2 of them exact; 0 records read again, 0 missing"),
         "{told}"
     );
     app.completes_exactly();
@@ -126,9 +133,11 @@ fn what_is_stalled_ends_the_watch_with_its_reason() {
     orders.fill(0, 10).copy(0, (0..4).chain(6..10));
     case.committed(&orders, &[(0, 4)]);
     case.replicator(|_| {});
-    case.migrate(|_| {}).stalls(Reason::GapOnTarget, &[&orders.at(0)]);
+    let app = case.migrate(|spec| spec.policies.reprocessing = Reprocessing::Fail);
+    app.stalls(Reason::GapOnTarget, &[&orders.at(0)]);
     let (code, out, err) = appmig(&case, &["status", "app", "--watch"]);
     assert_eq!(code, 1);
+    assert!(out.contains("\npolicies other than the defaults: reprocessing: Fail\n"), "{out}");
     assert!(out.contains("  ✗ OffsetsMapped        GapOnTarget: "), "{out}");
     assert!(err.contains("stalled: GapOnTarget: "), "{err}");
 }

@@ -1,7 +1,7 @@
 //! The `K2KReplicator` controller: validate, connect to both sides, resolve the routes, report. Writes
 //! nothing but the object's status.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt, api::PostParams, runtime::controller::Action};
@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt, api::PostParams, runtime::controller::Action};
 use crate::{
     api::v1alpha1::{ConditionType, K2KReplicator, K2KReplicatorStatus, K2KReplicatorSummary, Reason},
     crash,
-    mapping::Routes,
-    printable::printable,
+    mapping::{Route, Routes},
+    printable::{counted, printable},
     runtime::pace,
 };
 
@@ -108,15 +108,11 @@ async fn observe(
     let topics = source.topics().await.map_err(on_source)?;
     let routed = replicator.routes.resolve(topics.keys().map(String::as_str));
     let wanted = routed.values().map(|route| route.topic.clone());
-    let wanted: std::collections::BTreeSet<String> =
-        wanted.chain(targets_of(&replicator.routes, &named)).collect();
+    let wanted: BTreeSet<String> = wanted.chain(targets_of(&replicator.routes, &named)).collect();
     let wanted: Vec<String> = wanted.into_iter().collect();
     let there = target.describe_topics(&wanted).await.map_err(on_target)?;
-    let missing: Vec<String> = routed
-        .iter()
-        .filter(|(_, route)| !there.contains_key(&route.topic))
-        .map(|(t, _)| t.clone())
-        .collect();
+    let lacks = |route: &&Route| !there.contains_key(&route.topic);
+    let missing: Vec<String> = routed.values().filter(lacks).map(|route| route.topic.clone()).collect();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = K2KReplicatorSummary {
         topics: count(routed.len()),
@@ -142,7 +138,7 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
         Ok(Seen { summary, missing, unmatched, unused }) => {
             let [topics, partitions] = [(summary.topics, "topic"), (summary.partitions, "partition")]
-                .map(|(count, what)| conditions::counted(count as usize, what));
+                .map(|(count, what)| counted(count.into(), what));
             let mut parts = vec![format!("routed: {topics} with {partitions}")];
             parts.extend(unmatched.clone());
             if !unused.is_empty() {
@@ -152,10 +148,11 @@ fn statement(seen: &Result<Seen, Fault>) -> Statement {
                 ));
             }
             if !missing.is_empty() {
-                let names: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
-                let more = if missing.len() > names.len() { ", …" } else { "" };
-                let names = names.join(", ");
-                parts.push(format!("the target lacks the topics of {}: {names}{more}", missing.len()));
+                let names: BTreeSet<&str> = missing.iter().map(String::as_str).collect();
+                let shown: Vec<&str> = names.iter().take(5).copied().collect();
+                let more = if names.len() > shown.len() { ", …" } else { "" };
+                let what = counted(names.len() as u64, "topic");
+                parts.push(format!("the target lacks {what}: {}{more}", shown.join(", ")));
             }
             let text = parts.join("; ");
             Statement::holds(Reason::Ready, text)

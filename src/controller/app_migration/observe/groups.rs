@@ -9,11 +9,12 @@ use crate::{
     api::v1alpha1::Reason,
     kafka::{Cluster, Committed, GroupDescription, GroupMember, KafkaError},
     mapping::plan::TargetPlan,
+    printable::counted,
 };
 
 use super::super::{
     super::{
-        Context, conditions,
+        Context,
         fault::{Fault, Side},
     },
     journal::Snapshot,
@@ -195,7 +196,7 @@ pub fn members(group: &str, description: &GroupDescription) -> String {
     if count == 0 {
         return format!("group {group} is in state {:?}", description.state);
     }
-    format!("group {group} has {}: {}{more}{fixed}", conditions::counted(count, "member"), listed.join(", "))
+    format!("group {group} has {}: {}{more}{fixed}", counted(count as u64, "member"), listed.join(", "))
 }
 
 /// The group on the target.
