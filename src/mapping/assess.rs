@@ -100,7 +100,7 @@ fn conclude<'a>(facts: &'a Facts, mut judged: Judged<'a>) -> Assessment {
     for (q, (judgement, _)) in &mut judged {
         findings.append(&mut judgement.findings);
         if judgement.gap > 0 && facts.policies.gap == GapPolicy::Fail {
-            findings.push(Finding::new(Reason::GapOnTarget, q, gap_text(judgement.gap, judgement.gap_at)));
+            findings.push(Finding::new(Reason::GapOnTarget, q, gap_text(judgement.gap, &judgement.gap_at)));
         }
     }
     if findings.is_empty() {

@@ -12,6 +12,9 @@ use super::{
     source_log::Question,
 };
 
+/// So many ranges of a gap are told.
+const LISTED: usize = 5;
+
 impl Judge<'_, '_> {
     /// Rules 2, 3, 4, 12 and 13: what the source holds in `[c, U)`, or may have held, that no target has.
     pub(super) fn gaps(&self, judgement: &mut Judgement) -> Result<(), Question> {
@@ -39,7 +42,7 @@ impl Judge<'_, '_> {
         let superseded = self.superseded(&missing);
         judgement.superseded += superseded;
         judgement.gap = count - superseded + possible;
-        judgement.gap_at = GapAt { from: c, to: until.max(log_start.min(last_stable)), possible };
+        judgement.gap_at = GapAt { runs: union(gone.into_iter().chain(missing)), possible };
         Ok(())
     }
 
@@ -56,7 +59,7 @@ impl Judge<'_, '_> {
         let possible: u64 = lost.iter().map(|(from, to)| from.abs_diff(*to)).sum();
         if possible > 0 {
             judgement.gap = possible;
-            judgement.gap_at = GapAt { from: c, to: log_start, possible };
+            judgement.gap_at = GapAt { runs: union(lost), possible };
         }
         Ok(())
     }
@@ -161,16 +164,49 @@ impl Judge<'_, '_> {
     }
 }
 
+/// As few intervals as hold the same offsets, in order.
+fn union(intervals: impl IntoIterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
+    let mut union = IntervalSet::default();
+    for (from, to) in intervals {
+        union.insert_range(from, to);
+    }
+    union.within(0, i64::MAX).collect()
+}
+
 /// A gap of so many records as it is told to a person.
-pub fn gap_text(gap: u64, GapAt { from, to, possible }: GapAt) -> String {
-    let kind = match possible {
+pub fn gap_text(gap: u64, GapAt { runs, possible }: &GapAt) -> String {
+    let kind = match *possible {
         0 => "",
         p if p >= gap => ", an upper bound as the source no longer holds that range",
         _ => ", an upper bound as the source no longer holds all of that range",
     };
+    let listed: Vec<String> =
+        runs.iter().take(LISTED).map(|(from, to)| format!("{from} to {}", to - 1)).collect();
+    let listed = listed.join(", ");
+    let more = match runs.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more ranges"),
+    };
     format!(
-        "{gap} records of source offsets {from} to {} are missing on the target{kind} (have them copied again, or \
-         policies.gap: Accept goes on without them)",
-        to.0 - 1
+        "{gap} records of source offsets {listed}{more} are missing on the target{kind} (have them copied again, or \
+         policies.gap: Accept goes on without them)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GapAt, gap_text, union};
+
+    #[test]
+    fn the_first_ranges_are_listed_and_the_others_counted() {
+        let gap = |runs: Vec<(i64, i64)>| gap_text(9, &GapAt { runs: union(runs), possible: 0 });
+        assert!(
+            gap(vec![(7, 9), (1, 2), (2, 4)]).starts_with("9 records of source offsets 1 to 3, 7 to 8 are")
+        );
+        let many = gap((0..7).map(|n| (2 * n, 2 * n + 1)).collect());
+        assert!(
+            many.contains(" 0 to 0, 2 to 2, 4 to 4, 6 to 6, 8 to 8 and 2 more ranges are missing"),
+            "{many}"
+        );
+    }
 }

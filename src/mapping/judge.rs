@@ -61,12 +61,10 @@ pub struct Judgement {
 }
 
 /// Where a gap lies, on the source.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GapAt {
-    /// The committed offset.
-    pub from: SourceOffset,
-    /// The first offset behind it.
-    pub to: SourceOffset,
+    /// Within these offsets, in order; the second is the first behind.
+    pub runs: Vec<(i64, i64)>,
     /// Records that may never have been there: the source no longer holds that range.
     pub possible: u64,
 }

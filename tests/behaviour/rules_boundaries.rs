@@ -60,7 +60,7 @@ fn rule_02_a_hole_that_the_source_does_not_have_is_a_gap() {
     case.committed(&orders, &[(0, 2)]);
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
-    app.stalls(Reason::GapOnTarget, &[&orders.at(0), "1 records", "2 to 3"]);
+    app.stalls(Reason::GapOnTarget, &[&orders.at(0), "1 records", " 3 to 3 "]);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn where_all_is_well_it_is_completed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
 
     #[test]
     fn whatever_is_seen_it_commits_only_where_everything_speaks_for_it(mut c in choices()) {
