@@ -147,9 +147,11 @@ broker.heartbeat.interval.ms=500
 
 # Small: two brokers share a small machine with everything else.
 log.cleaner.dedupe.buffer.size=8388608
-num.network.threads=2
+num.network.threads=1
 num.io.threads=4
 background.threads=2
+# An idle one costs less without a record each half second that says that nothing happened.
+metadata.max.idle.interval.ms=10000
 EOF
   for l in sasl_ssl sasl_plaintext; do
     cat >>"$dir/server.properties" <<EOF
