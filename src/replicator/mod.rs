@@ -71,6 +71,9 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
     runtime.spawn(lookout.watch(Arc::clone(&shared), sender, Arc::clone(&table)));
     let (mut pause, mut copied) = (RENEW_PAUSE, 0);
     let outcome = loop {
+        if shared.stopping() {
+            break Ok(());
+        }
         let opened = Instant::now();
         let ended = match runtime.block_on(lookout::strangers(&source, &settings)) {
             Some(strangers) => Ok((End::Renew(strangers), Arc::clone(&table))),

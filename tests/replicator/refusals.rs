@@ -110,6 +110,11 @@ fn the_group_of_an_application_is_not_joined() {
         assert_eq!(application.assignment().unwrap().count(), 2, "the application keeps its partitions");
     }
     assert!(target().read_all(&topic).is_empty());
+    // One that waits can be stopped.
+    let mut other = Replicator::start(&manifest(&group, &topic, ""));
+    other.wait_log("is the group of an application");
+    let (status, ..) = other.terminate();
+    assert!(status.success(), "{status}");
 
     // It has stopped, and the name is free.
     drop(application);
