@@ -20,6 +20,12 @@ pub struct AppMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
 
+    /// Topics that members of the group were seen to read and that the credentials may not describe on the source.
+    /// A broker leaves their offsets out silently. At most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 249)))]
+    pub hidden_topics: Vec<String>,
+
     /// The plan that was stored before the first commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRef>,

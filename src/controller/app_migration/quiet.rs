@@ -2,7 +2,7 @@
 //! which is passed in. In memory: a restart merely starts it anew.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -14,20 +14,12 @@ use super::seen::Quiet;
 #[derive(Debug, Default)]
 pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
-    /// Topics that its members were seen to read, and that may not be described.
-    denied: BTreeSet<String>,
 }
 
 impl QuietWatch {
     /// The group is active, or nobody waits for it: forgets the first read.
     pub fn begin_anew(&mut self) {
         self.first = None;
-    }
-
-    /// Topics that members were seen to read, and that may not be described. Kept until they may or are gone: in a
-    /// rebalance, and once they have stopped, no member shows any.
-    pub fn denied(&mut self) -> &mut BTreeSet<String> {
-        &mut self.denied
     }
 
     /// Another read of the group's offsets, at `now`.

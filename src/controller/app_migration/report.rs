@@ -30,6 +30,9 @@ use super::{
     seen::Mapping,
 };
 
+/// As the CRD bounds them.
+const MOST_HIDDEN: usize = 100;
+
 /// Writes the end of a reconcile.
 pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(), KubeError> {
     let completed = rungs.ready.as_ref().is_some_and(|r| r.reason == Reason::Completed);
@@ -50,7 +53,11 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     let was_foreseen = !is_new_spec && live.object.status.as_ref().is_some_and(|s| s.preview.is_some());
     let is_foreseen = was_foreseen || preview.is_some();
     let is_first_preview = preview.is_some() && !was_foreseen;
+    let hidden = live.seen.hidden.take();
     write_with(live, context, rungs, |status| {
+        if let Some(hidden) = hidden {
+            status.hidden_topics = hidden.into_iter().take(MOST_HIDDEN).collect();
+        }
         if let Some(summary) = summary {
             status.summary = Some(summary);
         }

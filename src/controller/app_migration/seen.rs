@@ -1,6 +1,9 @@
 //! What one reconcile has seen so far. Values only: `decide` reads them, `observe` fills them in.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     TopicPartition,
@@ -35,6 +38,8 @@ pub struct Seen {
     pub rival: Option<Result<(), String>>,
     /// The group on the source.
     pub group: Option<Group>,
+    /// Topics that its members read, or were seen to read, and that may not be described.
+    pub hidden: Option<BTreeSet<String>>,
     /// Whether its offsets stand still.
     pub quiet: Option<Quiet>,
     /// Its committed offsets, as they were read before everything else.

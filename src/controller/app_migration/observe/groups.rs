@@ -30,13 +30,13 @@ const ASKED: usize = 50;
 
 /// The group on the source.
 pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
-    let Some(clusters) = &live.clusters else {
+    let Some(clusters) = live.clusters.clone() else {
         return Ok(());
     };
-    let name = &live.object.spec.consumer_group;
+    let name = &live.object.spec.consumer_group.clone();
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let group = clusters.source.group(name).await.map_err(on_source)?;
-    let denied = denied(live, &group, Some(context)).await?;
+    let denied = denied(live, &group).await?;
     if group.is_active() {
         context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::begin_anew);
         live.seen.committed = match clusters.source.committed(name).await {
@@ -72,11 +72,11 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
 }
 
 /// What would be in the way on the source, foreseen while the group may still be at work.
-pub async fn obstacle(live: &Live, context: Option<&Context>) -> Result<Option<String>, Fault> {
-    let (Some(clusters), Some(Ok(replicator))) = (&live.clusters, &live.seen.replicator) else {
+pub async fn obstacle(live: &mut Live) -> Result<Option<String>, Fault> {
+    let (Some(clusters), Some(Ok(replicator))) = (live.clusters.clone(), &live.seen.replicator) else {
         return Ok(None);
     };
-    let name = &live.object.spec.consumer_group;
+    let name = &live.object.spec.consumer_group.clone();
     if replicator.source.consumer_group.as_ref() == Some(name) {
         return Ok(Some(format!(
             "{}: {name} is the replicator's own group by spec.source.consumerGroup of K2KReplicator {}: name the \
@@ -86,7 +86,7 @@ pub async fn obstacle(live: &Live, context: Option<&Context>) -> Result<Option<S
         )));
     }
     let group = clusters.source.group(name).await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
-    let denied = denied(live, &group, context).await?;
+    let denied = denied(live, &group).await?;
     let found = if group.not_found() && !live.seen.committed.is_empty() {
         Some((Reason::UnsupportedGroupType, of_another_kind(name)))
     } else {
@@ -111,28 +111,22 @@ fn cannot_be_seen(group: &str, topics: &str) -> String {
 }
 
 /// Topics that members read, or were seen to read before, and that the credentials may not describe, in words: the
-/// broker leaves their offsets out of a group's, silently.
-async fn denied(
-    live: &Live,
-    group: &GroupDescription,
-    context: Option<&Context>,
-) -> Result<Option<String>, Fault> {
+/// broker leaves their offsets out of a group's, silently. Kept in status until they may be described or are gone: in
+/// a rebalance, and once they have stopped, no member shows any.
+async fn denied(live: &mut Live, group: &GroupDescription) -> Result<Option<String>, Fault> {
     let Some(clusters) = &live.clusters else { return Ok(None) };
-    let uid = live.object.uid().unwrap_or_default();
-    let before = context.map(|context| context.quiet(&uid, |watch| watch.denied().clone()));
-    let mut read = before.unwrap_or_default();
-    read.extend(group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone()));
-    let denied = may_not_describe(&clusters.source, read).await?;
-    if let Some(context) = context {
-        context.quiet(&uid, |watch| watch.denied().clone_from(&denied));
-    }
+    let before = live.object.status.iter().flat_map(|status| &status.hidden_topics);
+    let read = group.members.iter().flat_map(|m| &m.assignment).map(|q| &q.topic);
+    let denied = may_not_describe(&clusters.source, before.chain(read).cloned().collect()).await?;
     let selection = Selection::new(&live.object.spec).ok();
     let takes = |topic: &&String| selection.as_ref().is_some_and(|s| s.takes(topic));
     let concerned: Vec<&str> = denied.iter().filter(takes).map(String::as_str).collect();
     let more = concerned.len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let listed = concerned.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
-    Ok((!concerned.is_empty()).then(|| listed + &more))
+    let told = (!concerned.is_empty()).then(|| listed + &more);
+    live.seen.hidden = Some(denied);
+    Ok(told)
 }
 
 /// Those of `topics` that are there, perhaps, and that the credentials may not describe.

@@ -63,6 +63,10 @@ pub async fn compute(
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
     let mut source_topics = clusters.source.topics().await.map_err(on_source)?;
     let committed = &live.seen.committed;
+    let known = source_topics.keys().chain(committed.keys().map(|q| &q.topic));
+    if let Some(why) = selection.misspelt(known.map(String::as_str)) {
+        return Err(Fault::new(Reason::InvalidSpec, why));
+    }
     let topics: BTreeSet<String> =
         committed.keys().map(|q| q.topic.clone()).filter(|t| selection.takes(t)).collect();
     let routed = replicator.routes.resolve(topics.iter().map(String::as_str));

@@ -45,7 +45,7 @@ pub async fn look(live: &mut Live, context: &Context) -> Preview {
         super::clusters(live, context).await?;
         let (lane, work) = live::lane(&live.object);
         let _place = context.lanes.mapping(&lane, work).await;
-        foresee(live, Effort::Glance, Some(context)).await
+        foresee(live, Effort::Glance).await
     };
     let preview = match tokio::time::timeout(DEADLINE, look).await {
         Ok(Ok(preview)) => preview,
@@ -68,13 +68,13 @@ fn nothing() -> Preview {
 }
 
 /// The same with the clusters at hand, and the plan left in what was seen: the one that would be committed, or
-/// what it would be if everything were accepted that can be. The context remembers what the group was seen to read.
-pub async fn foresee(live: &mut Live, effort: Effort, context: Option<&Context>) -> Result<Preview, Fault> {
+/// what it would be if everything were accepted that can be.
+pub async fn foresee(live: &mut Live, effort: Effort) -> Result<Preview, Fault> {
     let Some(clusters) = live.clusters.clone() else { return Ok(nothing()) };
-    let group = &live.object.spec.consumer_group;
+    let group = &live.object.spec.consumer_group.clone();
     let committed = clusters.source.committed(group).await;
     live.seen.committed = committed.map_err(|error: KafkaError| Fault::kafka(Side::Source, &error))?;
-    let mut blocks = Vec::from_iter(groups::obstacle(live, context).await?);
+    let mut blocks = Vec::from_iter(groups::obstacle(live).await?);
     if live.seen.committed.is_empty() {
         if !blocks.is_empty() {
             return Ok(Preview { blocks, ..nothing() });
