@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     TopicPartition,
-    kafka::{Cluster, KafkaError},
+    kafka::{Cluster, KafkaError, replication::POSITION},
 };
 
 /// Until the first contact with each cluster is given up.
@@ -165,11 +165,12 @@ impl Lookout {
     }
 }
 
-/// The members of the replicator's group that are no replicators, for a message. An application under this name
-/// would be given partitions of ours, and what only it has read would count as copied. None also where nothing is
-/// known of them: without Describe the group cannot be joined either.
+/// What shows that the replicator's group is an application's, for a message: members that are no replicators, or
+/// offsets of which no replicator has committed one. Such an application would lose its place, and what only it has
+/// read would count as copied. None also where nothing is known: without Describe the group cannot be joined either.
 pub async fn strangers(source: &Cluster, settings: &Settings) -> Option<String> {
-    let described = source.with_deadline(GROUP_DEADLINE).group(&settings.group).await.ok()?;
+    let source = source.with_deadline(GROUP_DEADLINE);
+    let described = source.group(&settings.group).await.ok()?;
     let ours = settings.source.client_id();
     let who: BTreeSet<String> = described
         .members
@@ -177,14 +178,21 @@ pub async fn strangers(source: &Cluster, settings: &Settings) -> Option<String> 
         .filter(|member| member.client_id != ours)
         .map(|member| format!("{} at {}", member.client_id, member.host))
         .collect();
-    let group = &settings.group;
-    (!who.is_empty()).then(|| {
-        format!(
-            "spec.source.consumerGroup, {group}, is the group of an application: its members are {}; choose a name \
-             that no application uses, or stop them",
-            Vec::from_iter(who).join(", ")
-        )
-    })
+    let what = if who.is_empty() {
+        let committed = source.committed(&settings.group).await.ok()?;
+        let is_ours = committed.is_empty() || committed.values().any(|offset| offset.metadata == POSITION);
+        if is_ours || settings.take_group {
+            return None;
+        }
+        "its offsets were committed by others (if they were set for a replicator: --take-group)".to_owned()
+    } else {
+        format!("its members are {}", Vec::from_iter(who).join(", "))
+    };
+    Some(format!(
+        "spec.source.consumerGroup, {}, is the group of an application: {what}; choose a name that no application \
+         uses",
+        settings.group
+    ))
 }
 
 /// Ticks that begin after one period and do not pile up.

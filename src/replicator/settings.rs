@@ -24,6 +24,11 @@ pub struct Arguments {
     #[arg(long, env = "APPMIGRATION_SECRETS_DIR")]
     pub secrets_dir: Option<PathBuf>,
 
+    /// Go on from offsets of the replicator's group that were all set by hand. (Where no replicator has committed one
+    /// of them they may be an application's.)
+    #[arg(long, env = "APPMIGRATION_TAKE_GROUP")]
+    pub take_group: bool,
+
     /// Seconds between two looks for new topics and partitions.
     #[arg(long, env = "APPMIGRATION_REFRESH_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub refresh_seconds: u64,
@@ -42,6 +47,8 @@ pub struct Settings {
     pub target: ConnectionConfig,
     /// The group under which the position is committed on the source.
     pub group: String,
+    /// Whether that group is used whoever has committed its offsets.
+    pub take_group: bool,
     /// What is copied where to.
     pub routes: Routes,
     /// What each copy is marked with.
@@ -76,6 +83,7 @@ impl Settings {
             source: connections::resolve("spec.source", &source.cluster, &secrets).await?,
             target: connections::resolve("spec.target", &target, &secrets).await?,
             group,
+            take_group: arguments.take_group,
             routes: Routes::new(&routes)?,
             headers: OriginHeaders::new(&spec.features, &spec.tracing, &pipeline),
             keep_timestamps: spec.features.keep_record_creation_timestamp.is_enabled(),

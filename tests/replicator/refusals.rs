@@ -116,10 +116,36 @@ fn the_group_of_an_application_is_not_joined() {
     let (status, ..) = other.terminate();
     assert!(status.success(), "{status}");
 
-    // It has stopped, and the name is free.
+    // It has stopped, and has committed nothing: the name is free.
     drop(application);
     source().wait_position_at_end(&group, &topic);
     assert_eq!(target().read_all(&topic).len(), 10);
+}
+
+/// An application that was stopped, for its migration say: its place would be lost.
+#[test]
+fn the_offsets_of_an_application_are_not_overwritten() {
+    let _brokers = brokers();
+    let topic = unique("orders");
+    source().create(&topic, 1, &[]);
+    source().fill(&topic, 0, 0, 10);
+    let group = unique("orders-app");
+    source().commit(&group, &topic, 0, 4);
+    let text = manifest(&group, &topic, "");
+    let mut replicator = Replicator::start(&text);
+    replicator.wait_log("is the group of an application: its offsets were committed by others");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(source().committed(&group, &topic), [(0, 4)].into());
+    drop(replicator);
+
+    // Somebody knows better, and from then on it is the replicator's.
+    let replicator = Replicator::start_with(&text, &[("APPMIGRATION_TAKE_GROUP", "true")]);
+    source().wait_position_at_end(&group, &topic);
+    drop(replicator);
+    source().fill(&topic, 0, 10, 5);
+    let _replicator = Replicator::start(&text);
+    source().wait_position_at_end(&group, &topic);
+    assert_eq!(target().read_all(&topic).len(), 11);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rdkafka::{
     ClientConfig, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     producer::{BaseProducer, BaseRecord, Producer},
     topic_partition_list::Offset,
 };
@@ -189,6 +189,14 @@ impl Cluster {
             _ => None,
         };
         committed.elements().iter().filter_map(of).collect()
+    }
+
+    /// Commits an offset for a group without members.
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        wait_for("a commit", || consumer.commit(&list, CommitMode::Sync).ok());
     }
 
     /// An application that holds all partitions of the topic. It commits nothing.

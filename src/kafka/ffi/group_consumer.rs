@@ -110,11 +110,15 @@ impl<C: ConsumerContext + 'static> GroupConsumer<C> {
         self.consumer.assignment_lost()
     }
 
-    /// Sends a commit; the answer comes as an event.
-    pub(in crate::kafka) fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Failure> {
+    /// Sends a commit, with this metadata for each; the answer comes as an event.
+    pub(in crate::kafka) fn commit(
+        &self,
+        offsets: &[(TopicPartition, i64)],
+        metadata: &[u8],
+    ) -> Result<(), Failure> {
         let mut list = PartitionList::new(offsets.len())?;
         for (partition, offset) in offsets {
-            list.push(partition, *offset, &[])?;
+            list.push(partition, *offset, metadata)?;
         }
         // SAFETY: all valid; the list is copied. Without a callback the answer is an event on that queue.
         let code = unsafe {

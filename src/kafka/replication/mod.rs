@@ -9,7 +9,7 @@ mod source;
 mod topics;
 
 pub use sink::{Delivery, Failed, Parcel, Rejected, Sink, SinkSettings, TargetTopic, describe, lost};
-pub use source::{Arrival, GroupChange, Source, SourceRecord};
+pub use source::{Arrival, GroupChange, POSITION, Source, SourceRecord};
 pub use topics::{ConfigValue, NewTopicSpec, TopicAdmin, is_invalid_config};
 
 use rdkafka::{ClientConfig, error::KafkaError as ClientError};

@@ -23,6 +23,9 @@ const SESSION_TIMEOUT_MS: &str = "10000";
 /// The most to fetch from one broker at once, in bytes, where no batch is larger.
 const FETCH_MAX: u64 = 16 << 20;
 
+/// The commit metadata of a replicator's position: no application's offset has it.
+pub const POSITION: &[u8] = b"appmigration replicate";
+
 /// A member of the replicator's group on the source.
 pub struct Source {
     consumer: Arc<GroupConsumer<Context>>,
@@ -176,10 +179,10 @@ impl Source {
         self.consumer.unassign().map_err(|failure| self.explain("give partitions back", failure))
     }
 
-    /// Sends a commit of positions; the answer comes as a [`GroupChange::Committed`].
+    /// Sends a commit of positions, each with [`POSITION`] beside it; the answer comes as a [`GroupChange::Committed`].
     pub fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
         let what = || format!("commit the positions of group {}", self.group);
-        self.consumer.commit(positions).map_err(|failure| explain(&self.servers, &what(), failure))
+        self.consumer.commit(positions, POSITION).map_err(|failure| explain(&self.servers, &what(), failure))
     }
 
     /// Leaves the group and closes the client. Gives up waiting at the deadline: a source that does not
