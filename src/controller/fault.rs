@@ -48,7 +48,13 @@ impl Fault {
         // What differs from try to try would make a new status of the same trouble each time.
         let text = error.to_string();
         let steady = text.split(" (after ").next().unwrap_or(&text);
-        Self::new(reason, steady)
+        // The other reasons name the side themselves.
+        let side = match (reason, side) {
+            (Reason::AuthenticationFailed | Reason::AuthorizationFailed, Side::Source) => "on the source: ",
+            (Reason::AuthenticationFailed | Reason::AuthorizationFailed, Side::Target) => "on the target: ",
+            _ => "",
+        };
+        Self::new(reason, format!("{side}{steady}"))
     }
 
     /// A connection cannot be opened as it is written.

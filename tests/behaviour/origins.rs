@@ -268,6 +268,40 @@ fn an_excluded_topic_stays_behind() {
     case.replicator(|_| {});
     app.completes_exactly();
     assert_eq!(app.plan().offsets, format!("{},0,2\n", orders.name));
+    let status = app.get().status.unwrap();
+    let ready = status.conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    let without = format!("; without 1 topic that it reads too: {}", audit.name);
+    assert!(ready.message.ends_with(&without), "{}", ready.message);
+}
+
+#[test]
+fn a_topic_that_is_misspelt_is_not_left_behind() {
+    let case = Case::new("misspelt");
+    let (orders, audit) = (case.topic("orders", 1), case.topic("audit", 1));
+    orders.fill(0, 4).copy(0, 0..4);
+    audit.fill(0, 4).copy(0, 0..4);
+    case.committed(&orders, &[(0, 2)]);
+    case.committed(&audit, &[(0, 3)]);
+    case.replicator(|_| {});
+    let including = |second: &str| TopicSelection {
+        include: vec![orders.name.clone(), format!("{}-{second}", case.namespace)],
+        exclude: vec![],
+    };
+    let app = case.migrate(|spec| {
+        spec.stop_confirmed = false;
+        spec.topics = Some(including("Audit"));
+    });
+    let words = format!(
+        "spec.topics.include: no topic that the credentials may see on the source matches {}-Audit",
+        case.namespace
+    );
+    app.comes_to_say(Reason::AwaitingStopConfirmation, &["not yet", &words]);
+    app.edit(|spec| spec.stop_confirmed = true);
+    app.stalls(Reason::InvalidSpec, &[&words]);
+    app.delete();
+    let app = case.migrate(|spec| spec.topics = Some(including("a[u]dit")));
+    app.completes_exactly();
+    assert_eq!(app.plan().offsets, format!("{},0,3\n{},0,2\n", audit.name, orders.name));
 }
 
 #[test]

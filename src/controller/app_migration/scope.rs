@@ -43,6 +43,19 @@ impl Selection {
         self.include.as_ref().is_none_or(|include| include.matches(topic))
             && !self.exclude.as_ref().is_some_and(|exclude| exclude.matches(topic))
     }
+
+    /// What is wrong with `include`, if one of its patterns matches none of `topics`: a topic that somebody misspelt
+    /// would be left behind.
+    pub fn misspelt<'a>(&self, topics: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let unmatched = self.include.as_ref()?.unmatched(topics);
+        (!unmatched.is_empty()).then(|| {
+            format!(
+                "spec.topics.include: no topic that the credentials may see on the source matches {}: correct it, or \
+                 take it out",
+                unmatched.join(", ")
+            )
+        })
+    }
 }
 
 /// What the scope follows from.

@@ -3,6 +3,7 @@
 use crate::{
     api::v1alpha1::{AppMigration, ConditionType, Reason},
     mapping::Plan,
+    printable::counted,
 };
 
 use super::{
@@ -15,6 +16,9 @@ use super::{
     },
     faulted, rest, source,
 };
+
+/// Topics that a message names.
+const LISTED: usize = 5;
 
 /// A plan is stored: it holds for the clusters that it was made for, and is finished once its commit began.
 pub fn stored(object: &AppMigration, seen: &Seen, plan: &Plan, clusters: &ClusterIds, rungs: Rungs) -> Step {
@@ -144,6 +148,21 @@ pub fn completed(plan: &Plan, rungs: Rungs) -> Step {
             "; left ahead by policies.existingTargetOffsets: Forward: {} partitions ({first}); the {between} target \
              offsets in between are not read by it any more",
             ahead.len()
+        );
+        ready.push_str(&text);
+    }
+    let left_out: Vec<&str> = plan
+        .left_out
+        .iter()
+        .filter(|left| left.partition.is_none())
+        .map(|left| left.topic.as_str())
+        .collect();
+    if !left_out.is_empty() {
+        let listed = left_out.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+        let more = if left_out.len() > LISTED { ", …" } else { "" };
+        let text = format!(
+            "; without {} that it reads too: {listed}{more}",
+            counted(left_out.len() as u64, "topic")
         );
         ready.push_str(&text);
     }
