@@ -10,7 +10,7 @@ use super::{
     Output, Place,
     view::{self, Standing},
 };
-use crate::api::v1alpha1::AppMigration;
+use crate::api::v1alpha1::{AppMigration, Reason};
 
 /// Arguments of `kubectl appmig status`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     name: String,
     #[command(flatten)]
     place: Place,
-    /// Tell every change, until it is done (exit code 0) or stalled (1).
+    /// Tell every change, until it is done (exit code 0), or stalled or suspended (1).
     #[arg(long, short)]
     watch: bool,
     /// Give up watching after so long, as `15m` (exit code 1).
@@ -66,6 +66,9 @@ async fn watch(server: &super::Server, arguments: &Arguments) -> Result<(), Box<
         match view::standing(&object) {
             Standing::Done => return Ok(()),
             Standing::Stalled => return Err(format!("stalled: {reason}: {message}").into()),
+            Standing::Waits if reason == Reason::Suspended.as_str() && view::is_current(&object) => {
+                return Err(format!("suspended: {message}").into());
+            }
             Standing::Waits => {}
         }
     }

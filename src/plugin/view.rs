@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::v1alpha1::{AppMigration, ConditionType, Policies},
+    api::v1alpha1::{AppMigration, ConditionType, Policies, RETRY_ANNOTATION},
     printable::{counted, printable},
 };
 
@@ -33,10 +33,12 @@ pub fn refusal(error: kube::Error) -> String {
     }
 }
 
-/// Whether the operator has seen this spec.
+/// Whether the operator has seen this spec, and has looked again where it was asked to.
 pub fn is_current(object: &AppMigration) -> bool {
-    let seen = object.status.as_ref().and_then(|status| status.observed_generation);
-    seen == object.metadata.generation
+    let status = object.status.clone().unwrap_or_default();
+    let asked = object.annotations().get(RETRY_ANNOTATION);
+    status.observed_generation == object.metadata.generation
+        && (status.completed_at.is_some() || asked.is_none() || asked == status.last_handled_retry.as_ref())
 }
 
 /// How it stands with this object as it is now.

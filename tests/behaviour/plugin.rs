@@ -140,6 +140,20 @@ fn what_is_stalled_ends_the_watch_with_its_reason() {
     assert!(out.contains("\npolicies other than the defaults: reprocessing: Fail\n"), "{out}");
     assert!(out.contains("  ✗ OffsetsMapped        GapOnTarget: "), "{out}");
     assert!(err.contains("stalled: GapOnTarget: "), "{err}");
+
+    // Mended where the operator does not see it, and it is asked to look: what it said before is old.
+    orders.copy(0, 4..6);
+    app.retry("mended");
+    shown(&case, &["status", "app", "--watch", "--timeout", "60s"]);
+    app.completes();
+}
+
+#[test]
+fn what_is_suspended_ends_the_watch() {
+    let case = Case::new("plugin-suspended");
+    case.migrate(|spec| spec.suspend = true).comes_to_say(Reason::Suspended, &[]);
+    let (code, _, err) = appmig(&case, &["status", "app", "--watch"]);
+    assert!(code == 1 && err.contains("suspended: "), "{err}");
 }
 
 #[test]
