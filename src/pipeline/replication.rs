@@ -70,6 +70,7 @@ fn target(mut sink: Object, notes: &mut Notes) -> TargetTopic {
         if let Some(mut topic) = sink.object("topic", notes) {
             target.topic_prefix = topic.text("prefix", notes).unwrap_or_default();
             target.topic_suffix = topic.text("suffix", notes).unwrap_or_default();
+            target.topic_name = topic.text("static", notes).unwrap_or_default();
             let mut others = Notes::default();
             topic.rest(&mut others);
             for field in others.unused {
@@ -80,14 +81,17 @@ fn target(mut sink: Object, notes: &mut Notes) -> TargetTopic {
         match sink.text("topic", notes).as_deref() {
             Some("source") => {}
             Some(name) => name.clone_into(&mut target.topic_name),
-            None => notes
-                .problem(&sink.field("topic"), "is missing: source, a topic's name, or prefix and suffix"),
+            None => notes.problem(
+                &sink.field("topic"),
+                "is missing: source, a topic's name, prefix and suffix, or static",
+            ),
         }
     }
     match sink.text("partition", notes).as_deref() {
         Some("source") => {}
         Some("producer") => target.partition = TargetPartitioning::Producer,
-        _ => notes.problem(&sink.field("partition"), "must be source or producer"),
+        None => notes.problem(&sink.field("partition"), "is missing: source or producer"),
+        Some(_) => notes.problem(&sink.field("partition"), "must be source or producer"),
     }
     sink.take("name");
     sink.rest(notes);

@@ -177,11 +177,18 @@ fn variables_need_a_secret() {
 }
 
 #[test]
+fn all_into_one_topic() {
+    let file = MINIMAL.replace("topic: source", "topic: { static: all }");
+    let replication = translated(&file).spec.replication.unwrap();
+    assert_eq!(replication[0].target.topic_name, "all");
+}
+
+#[test]
 fn what_would_decide_where_copies_are_is_understood_or_refused() {
     for (from, to, problem) in [
         ("topic: source, ", "", "replication[1].sink.topic is missing"),
         ("topic: source", "topic: { regex: a, replacement: b }", "replication[1].sink.topic.regex is a way"),
-        (", partition: source", "", "replication[1].sink.partition must be source or producer"),
+        (", partition: source", "", "replication[1].sink.partition is missing: source or producer"),
         ("partition: source", "partition: 3", "replication[1].sink.partition must be"),
         ("  - sink: { topic: source, partition: source }\n", "", "replication[0] has no sink"),
         ("  - source: { topic: \".*\" }\n", "", "replication[0] is a sink without a source"),
