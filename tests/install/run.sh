@@ -131,6 +131,15 @@ for sample in "$PROJECT"/deploy/samples/*.yaml; do
   check "sample $(basename "$sample") is applied" "$KUBECTL" apply --validate=strict -n "$ID-samples" -f "$sample"
   "$KUBECTL" delete -n "$ID-samples" -f "$sample" >/dev/null
 done
+# The replicator in a cluster.
+check "the replicator's manifest is applied" "$KUBECTL" apply --validate=strict -n "$ID-samples" \
+  -f "$PROJECT/deploy/replicator/eu-to-us.yaml"
+check "kubectl apply -k deploy/replicator" "$KUBECTL" apply --validate=strict -n "$ID-samples" \
+  -k "$PROJECT/deploy/replicator"
+same "it has the manifest that it is told to read" "$(<"$PROJECT/deploy/replicator/eu-to-us.yaml")" \
+  "$(get configmap -n "$ID-samples" "$(get deployment -n "$ID-samples" eu-to-us-replicator \
+    -o 'jsonpath={.spec.template.spec.volumes[?(@.name=="manifest")].configMap.name}')" \
+    -o 'jsonpath={.data.replicator\.yaml}')"
 
 # A kustomization of one's own, for one namespace.
 OWN_NAMESPACE=$ID-kustomize
@@ -149,10 +158,13 @@ same "one namespace: it is told so" '["operator","--listen","0.0.0.0:8080","--na
   "$(get deployment -n "$OWN_NAMESPACE" appmigration-operator -o 'jsonpath={.spec.template.spec.containers[0].args}')"
 
 # Admission judges Pods, not Deployments: what the Deployment would make must be let in.
+# pod_of_deployment [NAMESPACE NAME]: as a Pod of the operator's namespace.
 pod_of_deployment() {
   printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"probe","namespace":"appmigration-system"},"spec":%s}' \
-    "$(get deployment -n appmigration-system appmigration-operator -o 'jsonpath={.spec.template.spec}')"
+    "$(get deployment -n "${1:-appmigration-system}" "${2:-appmigration-operator}" -o 'jsonpath={.spec.template.spec}')"
 }
+check "Pod Security \"restricted\" admits the replicator's Pod" \
+  "$KUBECTL" create --dry-run=server -f <(pod_of_deployment "$ID-samples" eu-to-us-replicator)
 check "Pod Security \"restricted\" admits the Pod" "$KUBECTL" create --dry-run=server -f <(pod_of_deployment)
 refuses "… and refuses one that is not (the check checks)" 'violates PodSecurity "restricted' \
   "$KUBECTL" create --dry-run=server -f <(pod_of_deployment | sed 's/"runAsNonRoot":true/"runAsNonRoot":false/')
