@@ -27,6 +27,7 @@ kafka-configs.sh kafka.admin.ConfigCommand
 kafka-console-consumer.sh org.apache.kafka.tools.consumer.ConsoleConsumer
 kafka-console-producer.sh org.apache.kafka.tools.ConsoleProducer
 kafka-consumer-groups.sh org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --timeout 60000
+kafka-delete-records.sh org.apache.kafka.tools.DeleteRecordsCommand
 kafka-get-offsets.sh org.apache.kafka.tools.GetOffsetShell
 kafka-groups.sh org.apache.kafka.tools.GroupsCommand
 kafka-topics.sh org.apache.kafka.tools.TopicCommand
