@@ -170,6 +170,14 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn who_reads_no_further_is_told_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(binary()).arg("crds").stdout(writer).output().unwrap();
+    assert!(!output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn shells_can_complete_it() {
     let case = Case::new("plugin-shell");
     for shell in ["bash", "zsh", "fish"] {

@@ -10,6 +10,7 @@ mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use serde_json::Value;
 
 pub use app_migration::{AppMigration, AppMigrationSpec, MAX_NAME_LENGTH, ReplicatorRef, TopicSelection};
 pub use conditions::{ConditionType, Reason};
@@ -44,7 +45,8 @@ pub fn crds() -> [CustomResourceDefinition; 2] {
         let Ok(mut json) = serde_json::to_value(&crd) else {
             return crd;
         };
-        known_formats(&mut json);
+        walk(&mut json, known_formats);
+        walk(&mut json, one_line_paragraphs);
         default_status(&mut json);
         serde_json::from_value(json).unwrap_or(crd)
     })
@@ -52,29 +54,38 @@ pub fn crds() -> [CustomResourceDefinition; 2] {
 
 /// An object that the operator has not seen yet says so: to kstatus, and so to Flux and to `helm --wait`, one without
 /// a status is finished.
-fn default_status(crd: &mut serde_json::Value) {
+fn default_status(crd: &mut Value) {
     if let Some(status) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status") {
         status["default"] = serde_json::json!({ "observedGeneration": -1 });
     }
 }
 
 /// The API server knows signed formats only and warns about others; `minimum: 0` says the same.
-fn known_formats(crd: &mut serde_json::Value) {
-    fn walk(value: &mut serde_json::Value) {
-        if let Some(format) = value.get_mut("format") {
-            match format.as_str() {
-                Some("uint32") => *format = "int32".into(),
-                Some("uint64") => *format = "int64".into(),
-                _ => {}
-            }
-        }
-        match value {
-            serde_json::Value::Object(map) => map.values_mut().for_each(walk),
-            serde_json::Value::Array(list) => list.iter_mut().for_each(walk),
+fn known_formats(schema: &mut Value) {
+    if let Some(format) = schema.get_mut("format") {
+        match format.as_str() {
+            Some("uint32") => *format = "int32".into(),
+            Some("uint64") => *format = "int64".into(),
             _ => {}
         }
     }
-    walk(crd);
+}
+
+/// A paragraph is one line, which `kubectl explain` folds as it likes.
+fn one_line_paragraphs(schema: &mut Value) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text =
+            text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+    }
+}
+
+fn walk(value: &mut Value, change: fn(&mut Value)) {
+    change(value);
+    match value {
+        Value::Object(map) => map.values_mut().for_each(|value| walk(value, change)),
+        Value::Array(list) => list.iter_mut().for_each(|value| walk(value, change)),
+        _ => {}
+    }
 }
 
 /// The one list map that conditions are: merged by `type`, so that several writers can share it.

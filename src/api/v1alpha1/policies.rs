@@ -8,42 +8,45 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Policies {
-    /// The target group has committed offsets already. `Fail` blocks and lists them; `Forward` only moves
-    /// ahead: a partition whose offset lies beyond the position keeps it (right only where the group has read
-    /// what lies between); `Overwrite` replaces them, and moving back also needs the annotation
+    /// The target group has committed offsets already. `Fail` (default) blocks and lists them; `Forward` only
+    /// moves ahead: a partition whose offset lies beyond the position keeps it (right only where the group
+    /// has read what lies between); `Overwrite` replaces them, and moving back also needs the annotation
     /// `k2k.dev/allow-rewind` with the object's uid.
     #[serde(default)]
     pub existing_target_offsets: ExistingTargetOffsets,
-    /// The target misses records that the source holds and that the group has not read. `Fail` blocks with the
-    /// count; `Accept` goes on without them.
+    /// The target misses records that the source holds and that the group has not read. `Fail` (default)
+    /// blocks with the count; `Accept` goes on without them.
     #[serde(default)]
     pub gap: GapPolicy,
-    /// Records would be read again. `Accept` goes on and reports the count; `Fail` blocks.
+    /// Records would be read again. `Accept` (default) goes on and reports the count; `Fail` blocks.
     #[serde(default)]
     pub reprocessing: Reprocessing,
-    /// The group reads a topic that no route covers. `Fail` blocks and names it; `Ignore` leaves the topic out.
+    /// The group reads a topic that no route covers. `Fail` (default) blocks and names it; `Ignore` leaves
+    /// the topic out.
     #[serde(default)]
     pub unreplicated_topics: UnreplicatedTopics,
-    /// A partition of a topic that the group reads has no committed offset. `Skip` leaves it without one on the
-    /// target too; `Earliest` acts as if the source's log start had been committed, `Latest` as if its last
-    /// stable offset at the confirmation had been.
+    /// A partition of a topic that the group reads has no committed offset. `Skip` (default) leaves it
+    /// without one on the target too; `Earliest` acts as if the source's log start had been committed,
+    /// `Latest` as if its last stable offset at the confirmation had been.
     #[serde(default)]
     pub uncommitted_partitions: UncommittedPartitions,
-    /// The target holds records that the replicator did not write, below the position. `Report` counts those
-    /// that the group skips; `Fail` blocks where there are some; `Include` moves the position down to the first.
+    /// The target holds records that the replicator did not write, below the position. `Report` (default)
+    /// counts those that the group skips; `Fail` blocks where there are some; `Include` moves the position
+    /// down to the first.
     #[serde(default)]
     pub native_records: NativeRecords,
-    /// Whether the replicator must keep record timestamps. `Require` blocks where it does not; `Ignore` goes on.
+    /// Whether the replicator must keep record timestamps. `Require` (default) blocks where it does not;
+    /// `Ignore` goes on.
     #[serde(default)]
     pub record_timestamps: RecordTimestamps,
-    /// Whether it must be proven that everything below the committed offsets has arrived. `Require` waits for
-    /// the proof; `Waive` goes on, and what is still to come is read again.
+    /// Whether it must be proven that everything below the committed offsets has arrived. `Require` (default)
+    /// waits for the proof; `Waive` goes on, and what is still to come is read again.
     #[serde(default)]
     pub replication_proof: ReplicationProof,
-    /// How far a position is checked. `Backlog` reads all that lies after it once; `Window` only
-    /// 10,000 offsets on both sides of it and the last 10,000, whatever the lag. The position is then never called
-    /// exact: where a second instance of the replicator wrote old records between the windows it may be wrong,
-    /// and records may be skipped.
+    /// How far a position is checked. `Backlog` (default) reads all that lies after it once; `Window` only
+    /// 10,000 offsets on both sides of it and the last 10,000, whatever the lag. The position is then never
+    /// called exact: where a second instance of the replicator wrote old records between the windows it may
+    /// be wrong, and records may be skipped.
     #[serde(default)]
     pub verification: Verification,
 }

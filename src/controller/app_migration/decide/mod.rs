@@ -158,7 +158,7 @@ fn confirmation(object: &AppMigration, confirmed: bool, in_the_way: Option<&str>
     let text = match in_the_way {
         Some(block) => {
             format!(
-                "not yet, as this would be in the way: {block}; once that has an end (status.preview), {ask}"
+                "not yet, as this would be in the way: {block}; when that is settled (status.preview), {ask}"
             )
         }
         None => ask,
