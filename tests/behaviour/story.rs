@@ -40,6 +40,8 @@ fn a_migration_from_the_first_look_to_the_last() {
     app.waits(Reason::AwaitingStopConfirmation, &[]);
     wait(&app, ConditionType::ReplicatorReady);
     wait(&app, ConditionType::Reconciling);
+    // Nobody is asked to stop an application before that.
+    app.wait("its preview", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.preview.is_some()));
     app.edit(|spec| spec.stop_confirmed = true);
     app.waits(Reason::ReplicationBehind, &[&orders.at(0)]);
     // A gap, then what it misses.
