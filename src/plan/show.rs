@@ -74,8 +74,10 @@ async fn read(
             let first =
                 plan.targets.iter().filter(|t| t.read_back.is_some_and(|r| r.first.is_some())).count();
             let unread = plan.targets.iter().filter(|t| t.sources.iter().any(|row| row.at.is_some())).count();
-            let state =
-                format!("committed and read back; at {first} of {unread} positions the first record too");
+            let state = match unread {
+                0 => "committed and read back; there is no record behind any position yet".to_owned(),
+                _ => format!("committed and read back; at {first} of {unread} positions the first record too"),
+            };
             Ok((plan, state))
         }
         _ if plan.commit_begun_at.is_some() => Ok((plan, format!("being committed; {told}"))),

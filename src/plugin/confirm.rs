@@ -54,6 +54,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     }
     let object = fresh.unwrap_or(object);
     write!(err, "{}", view::story(&object))?;
+    let preview = object.status.as_ref().and_then(|status| status.preview.as_ref());
+    if preview.is_some_and(|preview| !preview.blocks.is_empty()) {
+        writeln!(err, "What is in the way keeps it from going on, with the application stopped.")?;
+    }
     if !arguments.yes && !asked(&object)? {
         return Err("not confirmed".into());
     }
@@ -111,10 +115,6 @@ async fn answer(server: &Server, name: &str) -> Option<String> {
 
 fn asked(object: &AppMigration) -> Result<bool, Box<dyn std::error::Error>> {
     let mut err = std::io::stderr();
-    let preview = object.status.as_ref().and_then(|status| status.preview.as_ref());
-    if preview.is_some_and(|preview| !preview.blocks.is_empty()) {
-        writeln!(err, "What is in the way keeps it from going on, with the application stopped.")?;
-    }
     write!(
         err,
         "Is every instance that consumes as {} stopped? [y/N] ",

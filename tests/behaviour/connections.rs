@@ -196,8 +196,10 @@ fn topics_that_the_target_lacks_are_named_as_they_are_called_there() {
     case.replicator(|spec| {
         let target = TargetTopic { topic_prefix: "eu.".into(), ..TargetTopic::default() };
         spec.replication = Some(vec![specs::route(&format!("{}.*", case.namespace), target)]);
+        spec.source.as_mut().unwrap().consumer_group = Some("k2k-typo".into());
     });
     let text = case.replicator_says(Reason::Ready);
     let lacks = format!("the target lacks 1 topic: eu.{}", names[1]);
-    assert_eq!(text, format!("routed: 2 topics with 4 partitions; {lacks}"));
+    let group = "the source knows no group k2k-typo yet (spec.source.consumerGroup)";
+    assert_eq!(text, format!("routed: 2 topics with 4 partitions; {group}; {lacks}"));
 }

@@ -34,7 +34,8 @@ const LONGEST_RECHECK: u32 = 5;
 struct Seen {
     summary: K2KReplicatorSummary,
     missing: Vec<String>,
-    unmatched: Option<String>,
+    /// What is no error, and may be a slip.
+    notes: Vec<String>,
     unused: Vec<String>,
 }
 
@@ -102,8 +103,14 @@ async fn observe(
     // Topics that the principal may not see are left out of lists silently; asked by name they are refused.
     let named = literal_topics(&replicator);
     source.describe_topics(&named).await.map_err(on_source)?;
-    if let Some(group) = &replicator.source.consumer_group {
-        source.group(group).await.map_err(on_source)?;
+    let mut notes = Vec::new();
+    if source.id() == target.id() {
+        notes.push("source and target are the same cluster, within which no group can be moved".to_owned());
+    }
+    if let Some(group) = &replicator.source.consumer_group
+        && source.group(group).await.map_err(on_source)?.not_found()
+    {
+        notes.push(format!("the source knows no group {group} yet (spec.source.consumerGroup)"));
     }
     let topics = source.topics().await.map_err(on_source)?;
     let routed = replicator.routes.resolve(topics.keys().map(String::as_str));
@@ -119,8 +126,8 @@ async fn observe(
         partitions: routed.keys().filter_map(|t| topics.get(t)).sum(),
         missing_on_target: count(missing.len()),
     };
-    let unmatched = replicator.routes.unmatched(topics.keys().map(String::as_str));
-    Ok(Seen { summary, missing, unmatched, unused })
+    notes.extend(replicator.routes.unmatched(topics.keys().map(String::as_str)));
+    Ok(Seen { summary, missing, notes, unused })
 }
 
 /// Topics that the routes name outright, without any pattern.
@@ -136,11 +143,11 @@ fn targets_of(routes: &Routes, topics: &[String]) -> Vec<String> {
 fn statement(seen: &Result<Seen, Fault>) -> Statement {
     match seen {
         Err(fault) => Statement::fails(fault.reason, fault.message.clone()),
-        Ok(Seen { summary, missing, unmatched, unused }) => {
+        Ok(Seen { summary, missing, notes, unused }) => {
             let [topics, partitions] = [(summary.topics, "topic"), (summary.partitions, "partition")]
                 .map(|(count, what)| counted(count.into(), what));
             let mut parts = vec![format!("routed: {topics} with {partitions}")];
-            parts.extend(unmatched.clone());
+            parts.extend(notes.iter().cloned());
             if !unused.is_empty() {
                 parts.push(format!(
                     "{} keys of the pipeline file are not used (status.unusedKeys)",
