@@ -224,10 +224,18 @@ impl Context {
         landmarks.retain(|id, shared| Arc::strong_count(shared) > 1 || known.contains(id));
     }
 
-    /// Forgets an object that is gone, finished or suspended.
+    /// Forgets an object that is gone or finished.
     pub fn forget(&self, uid: &str) {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.park(uid);
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// As [`Self::forget`], for one that may go on: what cannot be seen again is kept.
+    pub fn park(&self, uid: &str) {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.get_mut(uid).into_iter().for_each(QuietWatch::begin_anew);
+        drop(quiet);
         self.standstills.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.waits_for(uid, 0);
     }

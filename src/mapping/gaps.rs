@@ -40,9 +40,11 @@ impl Judge<'_, '_> {
             return Ok(());
         }
         let superseded = self.superseded(&missing);
-        judgement.superseded += superseded;
-        judgement.gap = count - superseded + possible;
-        judgement.gap_at = GapAt { runs: union(gone.into_iter().chain(missing)), possible };
+        let number = superseded.count_within(0, i64::MAX);
+        judgement.superseded += number;
+        judgement.gap = count - number + possible;
+        let lost = missing.iter().flat_map(|(from, to)| superseded.holes_within(*from, *to));
+        judgement.gap_at = GapAt::new(gone.into_iter().chain(lost), possible);
         Ok(())
     }
 
@@ -59,7 +61,7 @@ impl Judge<'_, '_> {
         let possible: u64 = lost.iter().map(|(from, to)| from.abs_diff(*to)).sum();
         if possible > 0 {
             judgement.gap = possible;
-            judgement.gap_at = GapAt { runs: union(lost), possible };
+            judgement.gap_at = GapAt::new(lost, possible);
         }
         Ok(())
     }
@@ -105,7 +107,7 @@ impl Judge<'_, '_> {
             judgement.filtered += count;
             return Ok(());
         }
-        let superseded = self.superseded(&missing);
+        let superseded = self.superseded(&missing).count_within(0, i64::MAX);
         judgement.superseded += superseded;
         judgement.unexplained = count - superseded;
         Ok(())
@@ -117,8 +119,9 @@ impl Judge<'_, '_> {
         self.all.filtering && first_unread.is_some() && self.views.iter().any(|v| below(v).is_some())
     }
 
-    /// Rule 12 on a compacted target.
-    fn superseded(&self, missing: &[(i64, i64)]) -> u64 {
+    /// Rule 12 on a compacted target: those whose key has a later record there.
+    fn superseded(&self, missing: &[(i64, i64)]) -> IntervalSet {
+        let mut superseded = IntervalSet::default();
         let views: Vec<&Seen> = self
             .views
             .iter()
@@ -126,14 +129,15 @@ impl Judge<'_, '_> {
             .filter_map(|v| v.seen)
             .collect();
         if views.is_empty() {
-            return 0;
+            return superseded;
         }
         let later = |offset: i64| {
             let key = self.log.key(offset)?;
             views.iter().find(|seen| seen.keys.get(key).is_some_and(|origin| origin.0 > offset))
         };
-        missing.iter().flat_map(|(from, to)| *from..*to).filter(|offset| later(*offset).is_some()).count()
-            as u64
+        let offsets = missing.iter().flat_map(|(from, to)| *from..*to);
+        offsets.filter(|offset| later(*offset).is_some()).for_each(|offset| superseded.insert(offset));
+        superseded
     }
 
     /// Every origin that any target holds, or is taken to hold where it was not read.
@@ -164,29 +168,28 @@ impl Judge<'_, '_> {
     }
 }
 
-/// As few intervals as hold the same offsets, in order.
-fn union(intervals: impl IntoIterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
-    let mut union = IntervalSet::default();
-    for (from, to) in intervals {
-        union.insert_range(from, to);
+impl GapAt {
+    /// Of all ranges, which may touch each other, the first few.
+    fn new(ranges: impl IntoIterator<Item = (i64, i64)>, possible: u64) -> Self {
+        let mut union = IntervalSet::default();
+        for (from, to) in ranges {
+            union.insert_range(from, to);
+        }
+        let mut runs = union.within(0, i64::MAX);
+        Self { first: runs.by_ref().take(LISTED).collect(), more: runs.count(), possible }
     }
-    union.within(0, i64::MAX).collect()
 }
 
 /// A gap of so many records as it is told to a person.
-pub fn gap_text(gap: u64, GapAt { runs, possible }: &GapAt) -> String {
+pub fn gap_text(gap: u64, GapAt { first, more, possible }: &GapAt) -> String {
     let kind = match *possible {
         0 => "",
         p if p >= gap => ", an upper bound as the source no longer holds that range",
         _ => ", an upper bound as the source no longer holds all of that range",
     };
-    let listed: Vec<String> =
-        runs.iter().take(LISTED).map(|(from, to)| format!("{from} to {}", to - 1)).collect();
+    let listed: Vec<String> = first.iter().map(|(from, to)| format!("{from} to {}", to - 1)).collect();
     let listed = listed.join(", ");
-    let more = match runs.len().saturating_sub(LISTED) {
-        0 => String::new(),
-        more => format!(" and {more} more ranges"),
-    };
+    let more = if *more > 0 { format!(" and {more} more ranges") } else { String::new() };
     format!(
         "{gap} records of source offsets {listed}{more} are missing on the target{kind} (have them copied again, or \
          policies.gap: Accept goes on without them)"
@@ -195,11 +198,11 @@ pub fn gap_text(gap: u64, GapAt { runs, possible }: &GapAt) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{GapAt, gap_text, union};
+    use super::{GapAt, gap_text};
 
     #[test]
     fn the_first_ranges_are_listed_and_the_others_counted() {
-        let gap = |runs: Vec<(i64, i64)>| gap_text(9, &GapAt { runs: union(runs), possible: 0 });
+        let gap = |runs: Vec<(i64, i64)>| gap_text(9, &GapAt::new(runs, 0));
         assert!(
             gap(vec![(7, 9), (1, 2), (2, 4)]).starts_with("9 records of source offsets 1 to 3, 7 to 8 are")
         );

@@ -63,8 +63,10 @@ pub struct Judgement {
 /// Where a gap lies, on the source.
 #[derive(Clone, Debug, Default)]
 pub struct GapAt {
-    /// Within these offsets, in order; the second is the first behind.
-    pub runs: Vec<(i64, i64)>,
+    /// The first ranges, in order; the second offset is the first behind.
+    pub first: Vec<(i64, i64)>,
+    /// How many more ranges there are.
+    pub more: usize,
     /// Records that may never have been there: the source no longer holds that range.
     pub possible: u64,
 }

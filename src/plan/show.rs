@@ -76,7 +76,9 @@ async fn read(
             let unread = plan.targets.iter().filter(|t| t.sources.iter().any(|row| row.at.is_some())).count();
             let state = match unread {
                 0 => "committed and read back; there is no record behind any position yet".to_owned(),
-                _ => format!("committed and read back; at {first} of {unread} positions the first record too"),
+                _ => {
+                    format!("committed and read back; at {first} of {unread} positions the first record too")
+                }
             };
             Ok((plan, state))
         }

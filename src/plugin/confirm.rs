@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The operator's word is waited for so long, and asked for so often.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(25);
 const POLL: Duration = Duration::from_millis(500);
 
 /// Arguments of `kubectl appmig confirm`.
@@ -89,8 +89,10 @@ async fn looked_again(
     while start.elapsed() < ANSWER {
         tokio::time::sleep(POLL).await;
         let object = server.migration(name).await?;
-        let handled = object.status.as_ref().and_then(|status| status.last_handled_retry.as_ref());
-        if handled == Some(&now) {
+        let is_fresh = object.status.as_ref().is_some_and(|status| {
+            status.last_handled_retry.as_ref() == Some(&now) && status.preview.is_some()
+        });
+        if is_fresh {
             return Ok(Some(object));
         }
     }

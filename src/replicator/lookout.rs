@@ -26,6 +26,9 @@ const FIRST_CONTACT: Duration = Duration::from_secs(15);
 /// The copies wait for this answer, and a stop does.
 const GROUP_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Partitions that a message names.
+const LISTED: usize = 5;
+
 /// See the module.
 pub struct Lookout {
     settings: Arc<Settings>,
@@ -111,7 +114,11 @@ impl Lookout {
             }
             Err(error) => tracing::warn!(%error, "could not look for new topics; will try again"),
         }
-        self.say(strangers(&self.source, &self.settings).await.into_iter().collect());
+        // While it is at work its offsets are its own, or will be.
+        let members = members(&self.source.with_deadline(GROUP_DEADLINE), &self.settings).await;
+        if let Ok(Some(why)) = members {
+            let _ = news.send(News::Strangers(why));
+        }
         match self.taken_by_retention(table).await {
             Ok(lines) => self.say(lines),
             Err(error) => tracing::debug!(%error, "could not compare the positions with the log starts"),
@@ -166,33 +173,54 @@ impl Lookout {
 }
 
 /// What shows that the replicator's group is an application's, for a message: members that are no replicators, or
-/// offsets of which no replicator has committed one. Such an application would lose its place, and what only it has
-/// read would count as copied. None also where nothing is known: without Describe the group cannot be joined either.
+/// offsets that no replicator has committed. Such an application would lose its place, and what only it has read
+/// would count as copied: in doubt nothing is copied. None also where the group may not be described, as it cannot be
+/// joined then.
 pub async fn strangers(source: &Cluster, settings: &Settings) -> Option<String> {
     let source = source.with_deadline(GROUP_DEADLINE);
-    let described = source.group(&settings.group).await.ok()?;
-    let ours = settings.source.client_id();
-    let who: BTreeSet<String> = described
-        .members
-        .iter()
-        .filter(|member| member.client_id != ours)
-        .map(|member| format!("{} at {}", member.client_id, member.host))
-        .collect();
-    let what = if who.is_empty() {
-        let committed = source.committed(&settings.group).await.ok()?;
-        let is_ours = committed.is_empty() || committed.values().any(|offset| offset.metadata == POSITION);
-        if is_ours || settings.take_group {
-            return None;
-        }
-        "its offsets were committed by others (if they were set for a replicator: --take-group)".to_owned()
-    } else {
-        format!("its members are {}", Vec::from_iter(who).join(", "))
+    let found = match members(&source, settings).await {
+        Ok(None) if !settings.take_group => offsets(&source, settings).await,
+        found => found,
     };
-    Some(format!(
-        "spec.source.consumerGroup, {}, is the group of an application: {what}; choose a name that no application \
-         uses",
+    match found {
+        Ok(found) => found,
+        Err(KafkaError::Authorization { .. }) => None,
+        Err(error) => Some(format!("it is not known whose group {} is: {error}", settings.group)),
+    }
+}
+
+/// Members that are no replicators, for a message.
+async fn members(source: &Cluster, settings: &Settings) -> Result<Option<String>, KafkaError> {
+    let described = source.group(&settings.group).await?;
+    let ours = settings.source.client_id();
+    let strange = described.members.iter().filter(|member| member.client_id != ours);
+    let who: BTreeSet<String> = strange.map(|m| format!("{} at {}", m.client_id, m.host)).collect();
+    let who = who.into_iter().collect::<Vec<_>>().join(", ");
+    Ok((!who.is_empty()).then(|| of_an_application(settings, &format!("its members are {who}"))))
+}
+
+/// Offsets that no replicator has committed, for a message.
+async fn offsets(source: &Cluster, settings: &Settings) -> Result<Option<String>, KafkaError> {
+    let committed = source.committed(&settings.group).await?;
+    let strange: Vec<String> = committed
+        .iter()
+        .filter(|(_, committed)| committed.metadata != POSITION)
+        .map(|(partition, committed)| format!("{partition} at {}", committed.offset))
+        .collect();
+    let listed = strange.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let more = if strange.len() > LISTED { ", …" } else { "" };
+    let why = format!(
+        "no replicator has committed {listed}{more} (if these were set for one, by hand say: start it once with \
+         --take-group)"
+    );
+    Ok((!strange.is_empty()).then(|| of_an_application(settings, &why)))
+}
+
+fn of_an_application(settings: &Settings, why: &str) -> String {
+    format!(
+        "spec.source.consumerGroup, {}, is the group of an application: {why}; choose a name that no application uses",
         settings.group
-    ))
+    )
 }
 
 /// Ticks that begin after one period and do not pile up.

@@ -71,11 +71,10 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
     runtime.spawn(lookout.watch(Arc::clone(&shared), sender, Arc::clone(&table)));
     let (mut pause, mut copied) = (RENEW_PAUSE, 0);
     let outcome = loop {
-        if shared.stopping() {
-            break Ok(());
-        }
         let opened = Instant::now();
-        let ended = match runtime.block_on(lookout::strangers(&source, &settings)) {
+        let strangers = runtime.block_on(lookout::strangers(&source, &settings));
+        let ended = match strangers {
+            _ if shared.stopping() => break Ok(()),
             Some(strangers) => Ok((End::Renew(strangers), Arc::clone(&table))),
             None => Session::open(&settings, &shared, &news, Arc::clone(&table), largest_batch)
                 .and_then(Session::run),
@@ -83,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ReplicateError> {
         match ended {
             Ok((End::Stopped, _)) => break Ok(()),
             Ok((End::Renew(reason), now)) => {
-                tracing::warn!(reason, "connecting anew");
+                tracing::warn!(reason, "trying again");
                 table = now;
                 let before = std::mem::replace(&mut copied, shared.records.load(Ordering::Relaxed));
                 if copied != before || opened.elapsed() > LONGEST_PAUSE {

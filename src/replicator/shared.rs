@@ -18,6 +18,8 @@ use crate::TopicPartition;
 pub enum News {
     /// What is to be copied has changed.
     Table(Arc<Table>),
+    /// The group has members that are no replicators: who.
+    Strangers(String),
     /// Nothing can be done any more.
     Failed(ReplicateError),
 }

@@ -74,7 +74,10 @@ fn from_the_list_to_the_plan() {
     let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains(", 3 still to be replicated"), "{err}");
-    assert!(err.contains("\nWhat is in the way keeps it from going on, with the application stopped.\n"), "{err}");
+    assert!(
+        err.contains("\nWhat is in the way keeps it from going on, with the application stopped.\n"),
+        "{err}"
+    );
     assert!(err.contains("Confirmed.\nGroupActive: ") && err.contains("has 1 member:"), "{err}");
     orders.copy(1, 10..15);
     forgotten.leave();

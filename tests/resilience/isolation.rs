@@ -19,9 +19,10 @@ const STUCK: usize = 120;
 
 #[test]
 fn dead_clusters_hold_up_nobody_else() {
+    // Until the case has come to rest.
+    let holes: Vec<Proxy> = (0..3).map(|_| Proxy::black_hole()).collect();
     let case = Case::alone("isolation");
     operator::restart();
-    let holes: Vec<Proxy> = (0..3).map(|_| Proxy::black_hole()).collect();
     let create = |name: String, spec| {
         block_on(case.api::<AppMigration>().create(&PostParams::default(), &AppMigration::new(&name, spec)))
             .unwrap();

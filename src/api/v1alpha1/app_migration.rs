@@ -101,7 +101,8 @@ pub struct ReplicatorRef {
 /// Chooses topics by anchored regular expressions over source topic names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct TopicSelection {
-    /// Topics that move. Empty: all with a committed offset. Example: `["orders"]`.
+    /// Topics that move. Empty: all with a committed offset. A pattern that matches no topic of the source blocks.
+    /// Example: `["orders"]`.
     #[serde(default)]
     #[schemars(length(max = 128), inner(length(min = 1, max = 512)))]
     pub include: Vec<String>,

@@ -46,8 +46,8 @@ pub struct SourceSpec {
     /// The consumer group under which the replicator commits its own position on the source, if it does
     /// (`appmigration replicate` does, Lenses K2K does not). It proves that everything below a committed
     /// offset has been copied. Never the group of an application:
-    /// `appmigration replicate` does not join a group with members that are no replicators. Example:
-    /// `k2k-eu-to-us`.
+    /// `appmigration replicate` copies nothing while the group has members or offsets of another (all its
+    /// instances need the same `client.id`). Example: `k2k-eu-to-us`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub consumer_group: Option<String>,

@@ -25,7 +25,7 @@ pub use policies::{
     ExistingTargetOffsets, GapPolicy, NativeRecords, Policies, RecordTimestamps, ReplicationProof,
     Reprocessing, UncommittedPartitions, UnreplicatedTopics, Verification,
 };
-pub use status::{AppMigrationStatus, PlanRef, Preview, Summary};
+pub use status::{AppMigrationStatus, HiddenTopics, PlanRef, Preview, Summary};
 
 /// API group of both kinds.
 pub const GROUP: &str = "k2k.dev";

@@ -20,11 +20,10 @@ pub struct AppMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
 
-    /// Topics that members of the group were seen to read and that the credentials may not describe on the source.
-    /// A broker leaves their offsets out silently. At most 100.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(max = 249)))]
-    pub hidden_topics: Vec<String>,
+    /// Topics that members of the group were seen to read and that the credentials may not describe on the source:
+    /// a broker leaves their offsets out silently.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_topics: Option<HiddenTopics>,
 
     /// The plan that was stored before the first commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +45,19 @@ pub struct AppMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+/// Topics of a group that cannot be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HiddenTopics {
+    /// The id of the source cluster.
+    pub cluster_id: String,
+    /// The consumer group.
+    pub consumer_group: String,
+    /// The first 100 of them, those that take part before the others.
+    #[schemars(length(max = 100), inner(length(max = 249)))]
+    pub topics: Vec<String>,
 }
 
 /// What would happen if the application were stopped now.

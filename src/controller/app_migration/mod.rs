@@ -175,7 +175,11 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
     let now = Instant::now();
     let delay = match rest.next {
         Next::Never => {
-            context.forget(uid);
+            if rest.rungs.suspended {
+                context.park(uid);
+            } else {
+                context.forget(uid);
+            }
             return Action::await_change();
         }
         Next::After(delay) => context.pace(uid, |pace| pace.after(delay, now)),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{TopicPartition, kafka::Committed};
+use crate::{TopicPartition, api::v1alpha1::HiddenTopics, kafka::Committed};
 
 use super::seen::Quiet;
 
@@ -14,12 +14,18 @@ use super::seen::Quiet;
 #[derive(Debug, Default)]
 pub struct QuietWatch {
     first: Option<(Instant, BTreeMap<TopicPartition, Committed>)>,
+    hidden: HiddenTopics,
 }
 
 impl QuietWatch {
     /// The group is active, or nobody waits for it: forgets the first read.
     pub fn begin_anew(&mut self) {
         self.first = None;
+    }
+
+    /// Topics that members were seen to read and that may not be described; in status too, for a restart.
+    pub fn hidden(&mut self) -> &mut HiddenTopics {
+        &mut self.hidden
     }
 
     /// Another read of the group's offsets, at `now`.

@@ -55,8 +55,9 @@ pub async fn rest(live: &mut Live, context: &Context, rungs: &Rungs) -> Result<(
     let is_first_preview = preview.is_some() && !was_foreseen;
     let hidden = live.seen.hidden.take();
     write_with(live, context, rungs, |status| {
-        if let Some(hidden) = hidden {
-            status.hidden_topics = hidden.into_iter().take(MOST_HIDDEN).collect();
+        if let Some(mut hidden) = hidden {
+            hidden.topics.truncate(MOST_HIDDEN);
+            status.hidden_topics = Some(hidden).filter(|hidden| !hidden.topics.is_empty());
         }
         if let Some(summary) = summary {
             status.summary = Some(summary);

@@ -50,8 +50,9 @@ impl Selection {
         let unmatched = self.include.as_ref()?.unmatched(topics);
         (!unmatched.is_empty()).then(|| {
             format!(
-                "spec.topics.include: no topic that the credentials may see on the source matches {}: correct it, or \
-                 take it out",
+                "spec.topics.include: no topic that the credentials may see on the source matches {}: correct it, \
+                 grant Describe on what it means, or take it out (after the confirmation: delete this object and \
+                 create a new one)",
                 unmatched.join(", ")
             )
         })

@@ -1,13 +1,10 @@
 //! What one reconcile has seen so far. Values only: `decide` reads them, `observe` fills them in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::{Preview, Reason},
+    api::v1alpha1::{HiddenTopics, Preview, Reason},
     kafka::Committed,
     mapping::{
         Finding, Plan,
@@ -39,7 +36,7 @@ pub struct Seen {
     /// The group on the source.
     pub group: Option<Group>,
     /// Topics that its members read, or were seen to read, and that may not be described.
-    pub hidden: Option<BTreeSet<String>>,
+    pub hidden: Option<HiddenTopics>,
     /// Whether its offsets stand still.
     pub quiet: Option<Quiet>,
     /// Its committed offsets, as they were read before everything else.

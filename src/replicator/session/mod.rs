@@ -146,6 +146,7 @@ impl<'s> Session<'s> {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Failed(error) => return Err(error),
+                News::Strangers(why) => self.renew = Some(why),
                 News::Table(table) => {
                     let before = std::mem::replace(&mut self.table, table);
                     self.table_since = Instant::now();

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::{
     TopicPartition,
-    api::v1alpha1::Reason,
+    api::v1alpha1::{HiddenTopics, Reason},
     kafka::{Cluster, Committed, GroupDescription, GroupMember, KafkaError},
     mapping::plan::TargetPlan,
     printable::counted,
@@ -36,7 +36,7 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let name = &live.object.spec.consumer_group.clone();
     let on_source = |error: KafkaError| Fault::kafka(Side::Source, &error);
     let group = clusters.source.group(name).await.map_err(on_source)?;
-    let denied = denied(live, &group).await?;
+    let denied = denied(live, &group, Some(context)).await?;
     if group.is_active() {
         context.quiet(&live.object.uid().unwrap_or_default(), QuietWatch::begin_anew);
         live.seen.committed = match clusters.source.committed(name).await {
@@ -72,7 +72,7 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
 }
 
 /// What would be in the way on the source, foreseen while the group may still be at work.
-pub async fn obstacle(live: &mut Live) -> Result<Option<String>, Fault> {
+pub async fn obstacle(live: &mut Live, context: Option<&Context>) -> Result<Option<String>, Fault> {
     let (Some(clusters), Some(Ok(replicator))) = (live.clusters.clone(), &live.seen.replicator) else {
         return Ok(None);
     };
@@ -86,7 +86,7 @@ pub async fn obstacle(live: &mut Live) -> Result<Option<String>, Fault> {
         )));
     }
     let group = clusters.source.group(name).await.map_err(|e: KafkaError| Fault::kafka(Side::Source, &e))?;
-    let denied = denied(live, &group).await?;
+    let denied = denied(live, &group, context).await?;
     let found = if group.not_found() && !live.seen.committed.is_empty() {
         Some((Reason::UnsupportedGroupType, of_another_kind(name)))
     } else {
@@ -106,26 +106,46 @@ fn of_another_kind(group: &str) -> String {
 fn cannot_be_seen(group: &str, topics: &str) -> String {
     format!(
         "members of {group} were reading {topics}, which the credentials may not describe on the source: its offsets \
-         cannot be seen; grant Describe (or, before the confirmation, leave them out by spec.topics.exclude)"
+         cannot be seen; grant Describe (or, before the confirmation, leave them out by spec.topics.exclude; after it, \
+         delete this object and create a new one)"
     )
 }
 
 /// Topics that members read, or were seen to read before, and that the credentials may not describe, in words: the
-/// broker leaves their offsets out of a group's, silently. Kept in status until they may be described or are gone: in
-/// a rebalance, and once they have stopped, no member shows any.
-async fn denied(live: &mut Live, group: &GroupDescription) -> Result<Option<String>, Fault> {
+/// broker leaves their offsets out of a group's, silently. Kept in memory and in status until they may be described:
+/// in a rebalance, and once they have stopped, no member shows any.
+async fn denied(
+    live: &mut Live,
+    group: &GroupDescription,
+    context: Option<&Context>,
+) -> Result<Option<String>, Fault> {
     let Some(clusters) = &live.clusters else { return Ok(None) };
-    let before = live.object.status.iter().flat_map(|status| &status.hidden_topics);
-    let read = group.members.iter().flat_map(|m| &m.assignment).map(|q| &q.topic);
-    let denied = may_not_describe(&clusters.source, before.chain(read).cloned().collect()).await?;
+    let (cluster_id, consumer_group) = (clusters.source.id(), &live.object.spec.consumer_group);
+    let uid = live.object.uid().unwrap_or_default();
+    let in_memory = context.map(|context| context.quiet(&uid, |watch| watch.hidden().clone()));
+    let in_status = live.object.status.as_ref().and_then(|status| status.hidden_topics.clone());
+    // Of this group, on this cluster: both can be others by now.
+    let before = in_memory.into_iter().chain(in_status);
+    let before = before.filter(|b| b.cluster_id == cluster_id && b.consumer_group == *consumer_group);
+    let read = group.members.iter().flat_map(|m| &m.assignment).map(|q| q.topic.clone());
+    let read = before.flat_map(|hidden| hidden.topics).chain(read).collect();
+    let denied = may_not_describe(&clusters.source, read).await?;
     let selection = Selection::new(&live.object.spec).ok();
-    let takes = |topic: &&String| selection.as_ref().is_some_and(|s| s.takes(topic));
-    let concerned: Vec<&str> = denied.iter().filter(takes).map(String::as_str).collect();
+    let takes = |topic: &String| selection.as_ref().is_some_and(|s| s.takes(topic));
+    let (concerned, others): (Vec<String>, Vec<String>) = denied.into_iter().partition(takes);
     let more = concerned.len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let listed = concerned.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    let listed = concerned.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let told = (!concerned.is_empty()).then(|| listed + &more);
-    live.seen.hidden = Some(denied);
+    let hidden = HiddenTopics {
+        cluster_id: cluster_id.to_owned(),
+        consumer_group: consumer_group.clone(),
+        topics: concerned.into_iter().chain(others).collect(),
+    };
+    if let Some(context) = context {
+        context.quiet(&uid, |watch| watch.hidden().clone_from(&hidden));
+    }
+    live.seen.hidden = Some(hidden);
     Ok(told)
 }
 

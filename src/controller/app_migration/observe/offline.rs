@@ -62,7 +62,7 @@ pub async fn foresee(
     live.seen.replicator = Some(Ok(usable));
     connected(&mut live, source.map_err(told)?, target.map_err(told)?).map_err(told)?;
     let group = group(&live).await.map_err(told)?;
-    let preview = preview::foresee(&mut live, Effort::Usual).await.map_err(told)?;
+    let preview = preview::foresee(&mut live, Effort::Usual, None).await.map_err(told)?;
     let plan = match live.seen.mapping {
         Some(Mapping::Mapped(plan)) => Some(plan),
         _ => None,

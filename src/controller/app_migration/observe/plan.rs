@@ -63,7 +63,8 @@ pub async fn compute(
     let on_target = |error: KafkaError| Fault::kafka(Side::Target, &error);
     let mut source_topics = clusters.source.topics().await.map_err(on_source)?;
     let committed = &live.seen.committed;
-    let known = source_topics.keys().chain(committed.keys().map(|q| &q.topic));
+    let hidden = live.seen.hidden.iter().flat_map(|hidden| &hidden.topics);
+    let known = source_topics.keys().chain(committed.keys().map(|q| &q.topic)).chain(hidden);
     if let Some(why) = selection.misspelt(known.map(String::as_str)) {
         return Err(Fault::new(Reason::InvalidSpec, why));
     }

@@ -45,7 +45,7 @@ pub async fn look(live: &mut Live, context: &Context) -> Preview {
         super::clusters(live, context).await?;
         let (lane, work) = live::lane(&live.object);
         let _place = context.lanes.mapping(&lane, work).await;
-        foresee(live, Effort::Glance).await
+        foresee(live, Effort::Glance, Some(context)).await
     };
     let preview = match tokio::time::timeout(DEADLINE, look).await {
         Ok(Ok(preview)) => preview,
@@ -68,13 +68,13 @@ fn nothing() -> Preview {
 }
 
 /// The same with the clusters at hand, and the plan left in what was seen: the one that would be committed, or
-/// what it would be if everything were accepted that can be.
-pub async fn foresee(live: &mut Live, effort: Effort) -> Result<Preview, Fault> {
+/// what it would be if everything were accepted that can be. The context remembers what the group was seen to read.
+pub async fn foresee(live: &mut Live, effort: Effort, context: Option<&Context>) -> Result<Preview, Fault> {
     let Some(clusters) = live.clusters.clone() else { return Ok(nothing()) };
     let group = &live.object.spec.consumer_group.clone();
     let committed = clusters.source.committed(group).await;
     live.seen.committed = committed.map_err(|error: KafkaError| Fault::kafka(Side::Source, &error))?;
-    let mut blocks = Vec::from_iter(groups::obstacle(live).await?);
+    let mut blocks = Vec::from_iter(groups::obstacle(live, context).await?);
     if live.seen.committed.is_empty() {
         if !blocks.is_empty() {
             return Ok(Preview { blocks, ..nothing() });
@@ -86,7 +86,13 @@ pub async fn foresee(live: &mut Live, effort: Effort) -> Result<Preview, Fault> 
     let taken_at = Timestamp::now().to_string();
     let snapshot = Snapshot::new(&live.object.spec, &live.seen.committed, &stable, taken_at);
     let policies = MappingPolicies::from(&live.object.spec.policies);
-    let mut mapping = plan::compute(live, &snapshot, policies, effort).await?;
+    let mut mapping = match plan::compute(live, &snapshot, policies, effort).await {
+        Err(fault) if !blocks.is_empty() => {
+            blocks.push(format!("{}: {}", fault.reason, fault.message));
+            return Ok(Preview { blocks, ..nothing() });
+        }
+        mapping => mapping?,
+    };
     if let Mapping::Blocked(findings) = &mapping {
         blocks.extend(findings.iter().map(block));
         // How the others would fare: as if everything were accepted that can be.
