@@ -196,11 +196,12 @@ impl Side {
     }
 
     pub fn cluster_id(self) -> String {
-        let consumer: BaseConsumer = self.config().create().unwrap();
         let start = Instant::now();
-        // A broker that was just started may not tell it yet.
+        // A broker that was just started may not tell it yet, and a client that was not told when it connected does
+        // not ask again.
         loop {
-            if let Some(id) = consumer.client().fetch_cluster_id(TIMEOUT) {
+            let consumer: BaseConsumer = self.config().create().unwrap();
+            if let Some(id) = consumer.client().fetch_cluster_id(Duration::from_secs(5)) {
                 return id;
             }
             assert!(start.elapsed() < DEADLINE, "{self:?} has no cluster id");
