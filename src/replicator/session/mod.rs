@@ -43,6 +43,8 @@ const BATCH_OVERHEAD: u64 = 512;
 const FETCH_SIZE: (u64, u64) = (1 << 20, 100 << 20);
 /// The same trouble is not logged more often than this.
 const REPEAT_TROUBLE: Duration = Duration::from_secs(30);
+/// A target that acknowledges nothing for so long is told of, whether its client has said why or not.
+const SILENCE: Duration = Duration::from_secs(10);
 /// The group notices topics that come or go within this time; else new clients do.
 const NOTICE: Duration = Duration::from_secs(15);
 
@@ -70,8 +72,10 @@ pub struct Session<'s> {
     /// Why new clients are needed, once they are.
     renew: Option<String>,
     commit: Commit,
-    /// When trouble was logged last, by its code.
-    troubles: HashMap<i32, Instant>,
+    /// When trouble was logged last, by cluster and code.
+    troubles: HashMap<(&'static str, i32), Instant>,
+    /// When the target last acknowledged a record, or had none to acknowledge.
+    acknowledged: Instant,
     batch_size: u64,
     sink: Sink,
     source: Source,
@@ -101,6 +105,7 @@ impl<'s> Session<'s> {
             renew: None,
             commit: Commit::new(),
             troubles: HashMap::new(),
+            acknowledged: Instant::now(),
             batch_size,
             sink: Sink::open(&settings.target, SinkSettings { batch_size })?,
             source: Source::open(&settings.source, &settings.group, largest_batch)?,
@@ -133,6 +138,7 @@ impl<'s> Session<'s> {
             if self.commit.is_due() {
                 self.check_table();
                 self.show_positions();
+                self.tell_silence();
                 self.commit()?;
             }
             if let Some(reason) = self.renew.take() {
@@ -188,7 +194,7 @@ impl<'s> Session<'s> {
     }
 
     /// Trouble that time does not cure ends the process; anything else is waited out. A right may be granted yet.
-    fn judge(&mut self, trouble: &Trouble, cluster: &str) -> Result<(), ReplicateError> {
+    fn judge(&mut self, trouble: &Trouble, cluster: &'static str) -> Result<(), ReplicateError> {
         let refused = || ReplicateError::by_source(trouble.clone(), &self.settings.group);
         if trouble.is_authorization() {
             self.renew = Some(refused().to_string());
@@ -201,13 +207,26 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    fn log_trouble(&mut self, trouble: &Trouble, cluster: &str) {
+    fn tell_silence(&mut self) {
+        let records = self.partitions.in_flight();
+        if records == 0 {
+            self.acknowledged = Instant::now();
+        }
+        let since = self.acknowledged.elapsed();
+        if since > SILENCE {
+            let reason =
+                format!("{records} records are under way, none was acknowledged for {} s", since.as_secs());
+            self.log_trouble(&Trouble { code: 0, place: None, offset: -1, reason }, "target");
+        }
+    }
+
+    fn log_trouble(&mut self, trouble: &Trouble, cluster: &'static str) {
         let now = Instant::now();
-        let last = self.troubles.get(&trouble.code);
+        let last = self.troubles.get(&(cluster, trouble.code));
         if trouble.is_summary() || last.is_some_and(|at| now - *at < REPEAT_TROUBLE) {
             return;
         }
-        self.troubles.insert(trouble.code, now);
+        self.troubles.insert((cluster, trouble.code), now);
         let at = trouble.place.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
         tracing::warn!(cluster, "trouble, going on: {at}{}", trouble.reason);
     }

@@ -1,6 +1,9 @@
 //! From the source to the target: one record after the other, and the reports on them.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{ReplicateError, Session};
 use crate::{
@@ -126,6 +129,7 @@ impl Session<'_> {
     fn serve_report(&mut self, ticket: usize, code: i32) -> Result<(), ReplicateError> {
         if code == 0 {
             self.partitions.acknowledge(ticket);
+            self.acknowledged = Instant::now();
             Shared::count(&self.shared.records, 1);
             return Ok(());
         }
