@@ -108,6 +108,7 @@ fn a_target_that_stops_and_comes_back_is_waited_for() {
     replicator.wait_log("cluster=\"target\"");
     std::thread::sleep(Duration::from_secs(12));
     assert!(replicator.runs());
+    replicator.wait_log("none was acknowledged for ");
     drop(down);
     source().wait_position_at_end(&group, &topic);
     assert_complete(&source().read_all(&topic), &target().read_all(&topic));
