@@ -203,17 +203,26 @@ fill_argo() {
   go_build "$1/argo" "$ARGO_MODULE" "" .
 }
 
-# `all` has no argo, for the time that it takes, unless the tests are to run whole.
-cmd_setup() {
+# what_to_set_up NAME…: sets WHAT. `all` has no argo, for the time that it takes, unless the tests are to run whole.
+what_to_set_up() {
   local what
-  (($# > 0)) || set -- all
-  [[ $1 != all ]] || set -- kafka kube controllers helm promtool gitops ${LARGE:+argo}
-  for what in "$@"; do
+  WHAT=("${@:-all}")
+  [[ ${WHAT[0]} != all ]] || WHAT=(kafka kube controllers helm promtool gitops ${LARGE:+argo})
+  for what in "${WHAT[@]}"; do
     [[ " kafka kube controllers helm promtool gitops argo " == *" $what "* ]] ||
       die "setup knows kafka, kube, controllers, helm, promtool, gitops, argo and all, not $what"
   done
-  check_tools "$@"
-  for what in "$@"; do
+}
+
+cmd_check() {
+  what_to_set_up "$@"
+  check_tools "${WHAT[@]}"
+}
+
+cmd_setup() {
+  local what
+  cmd_check "$@"
+  for what in "${WHAT[@]}"; do
     case $what in
       kafka)
         provide "$KAFKA_HOME" fill_kafka
