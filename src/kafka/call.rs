@@ -34,13 +34,7 @@ where
 {
     let (patience, _gives_up_when_dropped) = Patience::until(until);
     let on_thread = Arc::clone(handle);
-    let task = tokio::task::spawn_blocking(move || {
-        let result = work(&on_thread, &patience);
-        if matches!(result, Err(Failure::Expired | Failure::Cancelled)) {
-            on_thread.spend();
-        }
-        result
-    });
+    let task = tokio::task::spawn_blocking(move || work(&on_thread, &patience));
     let result = tokio::select! {
         done = task => done.unwrap_or_else(|gone| {
             Err(Failure::Call { code: code::DESTROY, reason: gone.to_string() })

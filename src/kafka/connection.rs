@@ -2,7 +2,7 @@
 //! where that helps. Knows no particular call.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,10 +18,52 @@ use super::{
 pub(super) struct Inner {
     pub(super) config: ConnectionConfig,
     pub(super) id: String,
-    handle: Mutex<Arc<Handle>>,
+    handle: Arc<Slot>,
     /// Held while a new handle is made, so that only one is. Holds when that failed last, and why.
-    replacing: tokio::sync::Mutex<Option<(Instant, KafkaError)>>,
+    opening: tokio::sync::Mutex<Option<(Instant, KafkaError)>>,
     last_used: Mutex<Instant>,
+}
+
+/// The handle of the moment; none after a call was given up that the client may still be at. It would go on with it
+/// for as long as the handle is open, and while the broker that it is for is away connect to that without any pause.
+#[derive(Default)]
+struct Slot(Mutex<Option<Arc<Handle>>>);
+
+impl Slot {
+    fn get(&self) -> Option<Arc<Handle>> {
+        self.lock().clone()
+    }
+
+    fn put(&self, handle: Arc<Handle>) {
+        *self.lock() = Some(handle);
+    }
+
+    /// Nothing new is asked on this handle: it is closed once those are done that are at work on it.
+    fn let_go(&self, handle: &Arc<Handle>) {
+        self.lock().take_if(|now| Arc::ptr_eq(now, handle));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Handle>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle to work with.
+#[derive(Clone)]
+pub(super) struct Lease {
+    handle: Arc<Handle>,
+    slot: Arc<Slot>,
+}
+
+impl Lease {
+    /// Blocks while `work` does.
+    pub(super) fn work<T>(&self, work: impl FnOnce(&Handle) -> Result<T, Failure>) -> Result<T, Failure> {
+        let result = work(&self.handle);
+        if matches!(result, Err(Failure::Expired | Failure::Cancelled)) {
+            self.slot.let_go(&self.handle);
+        }
+        result
+    }
 }
 
 impl Inner {
@@ -32,8 +74,8 @@ impl Inner {
         Ok(Self {
             config: config.clone(),
             id,
-            handle: Mutex::new(handle),
-            replacing: tokio::sync::Mutex::default(),
+            handle: Arc::new(Slot(Mutex::new(Some(handle)))),
+            opening: tokio::sync::Mutex::default(),
             last_used: Mutex::new(Instant::now()),
         })
     }
@@ -49,15 +91,13 @@ impl Inner {
         let mut renewed = false;
         loop {
             self.touch();
-            let mut handle = self.handle();
-            if handle.is_spent() {
-                self.replace(&handle, asked, until).await?;
-                handle = self.handle();
-            }
-            let this_time = Arc::clone(&work);
-            let result =
-                on_handle(&handle, asked.start, until, move |handle, patience| this_time(handle, patience))
-                    .await;
+            let lease = self.lease(asked, until).await?;
+            let (this_time, leased) = (Arc::clone(&work), lease.clone());
+            let handle = &lease.handle;
+            let result = on_handle(handle, asked.start, until, move |_, patience| {
+                leased.work(|handle| this_time(handle, patience))
+            })
+            .await;
             self.touch();
             let failure = match result {
                 Ok(answer) => return Ok(answer),
@@ -66,7 +106,7 @@ impl Inner {
             match again(&failure) {
                 Again::OnNewHandle if !renewed => {
                     renewed = true;
-                    self.replace(&handle, asked, until).await?;
+                    self.handle.let_go(handle);
                 }
                 Again::AfterPause(pause) if attempt < 5 && Instant::now() + pause < until => {
                     tokio::time::sleep(pause * 2_u32.pow(attempt)).await;
@@ -75,10 +115,6 @@ impl Inner {
                 _ => return Err(asked.explain(failure, handle.signals().cause()).of_user(&self.config)),
             }
         }
-    }
-
-    pub(super) fn handle(&self) -> Arc<Handle> {
-        Arc::clone(&self.handle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How long nobody has asked anything.
@@ -90,13 +126,17 @@ impl Inner {
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Puts a new handle in place of `old`, unless somebody already did, or has failed to since it was asked for.
-    async fn replace(&self, old: &Arc<Handle>, asked: &Asked, until: Instant) -> Result<(), KafkaError> {
-        let Ok(mut failed) = tokio::time::timeout_at(until.into(), self.replacing.lock()).await else {
-            return Err(asked.explain(Failure::Expired, old.signals().cause()));
+    /// The handle of the moment, or a new one: who waited while another failed to open one shares that failure.
+    pub(super) async fn lease(&self, asked: &Asked, until: Instant) -> Result<Lease, KafkaError> {
+        let lease = |handle| Lease { handle, slot: Arc::clone(&self.handle) };
+        if let Some(handle) = self.handle.get() {
+            return Ok(lease(handle));
+        }
+        let Ok(mut failed) = tokio::time::timeout_at(until.into(), self.opening.lock()).await else {
+            return Err(asked.explain(Failure::Expired, None));
         };
-        if !Arc::ptr_eq(&self.handle(), old) {
-            return Ok(());
+        if let Some(handle) = self.handle.get() {
+            return Ok(lease(handle));
         }
         if let Some((_, error)) = failed.as_ref().filter(|(at, _)| *at > asked.start) {
             return Err(error.clone());
@@ -111,8 +151,8 @@ impl Inner {
                 code: 0,
             });
         }
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = handle;
-        Ok(())
+        self.handle.put(Arc::clone(&handle));
+        Ok(lease(handle))
     }
 }
 

@@ -33,7 +33,6 @@ const POLL: Duration = Duration::from_millis(100);
 pub(super) struct Handle {
     consumer: Arc<BaseConsumer<Context>>,
     stop: Arc<AtomicBool>,
-    spent: AtomicBool,
 }
 
 impl Handle {
@@ -47,21 +46,11 @@ impl Handle {
             .name("kafka-poll".into())
             .spawn(move || poll_until_last(polled, &stopped))
             .map_err(|error| ConfigError::new("thread", error.to_string()))?;
-        Ok(Arc::new(Self { consumer, stop, spent: AtomicBool::default() }))
+        Ok(Arc::new(Self { consumer, stop }))
     }
 
     pub(super) fn native(&self) -> &NativeClient {
         self.consumer.client().native_client()
-    }
-
-    /// A call was given up that the client may still be at: nothing new is asked on this handle, so that it is
-    /// closed once the others are done.
-    pub(super) fn spend(&self) {
-        self.spent.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_spent(&self) -> bool {
-        self.spent.load(Ordering::Acquire)
     }
 
     pub(super) fn signals(&self) -> &Signals {

@@ -49,7 +49,7 @@ impl Cluster {
         let asked = self.asked(what);
         let (patience, _gives_up_when_dropped) = Patience::until(asked.start + FOR_EVER);
         let scan = Scan {
-            questions: self.inner.handle(),
+            questions: self.inner.lease(&asked, self.until()).await?,
             patience,
             stall: deadline_without_progress,
             ranges,

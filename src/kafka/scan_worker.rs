@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::{
     ConnectionConfig, HeaderNames, KafkaError, LogRecord, ScanStats, TopicPartition,
+    connection::Lease,
     ffi::{self, Failure, Isolation, OffsetSpec, Polled, RecordEvent, code},
-    handle::Handle,
     patience::Patience,
     scan_consumer::ScanConsumer,
     scan_motion::Progress,
@@ -35,7 +34,7 @@ pub(super) enum Trouble {
 /// One scan, on its thread.
 pub(super) struct Scan<F> {
     /// The cluster's own handle, for log starts.
-    pub(super) questions: Arc<Handle>,
+    pub(super) questions: Lease,
     pub(super) patience: Patience,
     pub(super) stall: Duration,
     pub(super) ranges: Ranges,
@@ -130,7 +129,9 @@ where
     fn log_starts(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
         let patience = self.patience.at_most(LOG_STARTS);
         let level = Isolation::ReadUncommitted;
-        ffi::list_offsets(self.questions.native(), partitions, OffsetSpec::Earliest, level, &patience)
+        self.questions.work(|handle| {
+            ffi::list_offsets(handle.native(), partitions, OffsetSpec::Earliest, level, &patience)
+        })
     }
 
     /// Gives a record, unless it lies outside its range.

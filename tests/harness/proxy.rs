@@ -16,6 +16,8 @@ struct State {
     stopped: AtomicBool,
     /// Nothing is passed on, and nobody is told.
     swallowing: AtomicBool,
+    /// New connections are closed at once.
+    refusing: AtomicBool,
     /// Nothing is passed on for the first so many connections.
     abandoned: AtomicUsize,
     delay_ms: AtomicU64,
@@ -43,6 +45,9 @@ impl Proxy {
                 }
                 let Ok(client) = client else { continue };
                 let number = shared.accepted.fetch_add(1, SeqCst) + 1;
+                if shared.refusing.load(SeqCst) {
+                    continue;
+                }
                 shared.open.lock().unwrap().push(client.try_clone().unwrap());
                 // A server that is down: the client sees its connection closed.
                 let Ok(server) = TcpStream::connect(&server) else { continue };
@@ -66,6 +71,12 @@ impl Proxy {
         for stream in self.state.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// From now on it is as if the server were down: every open connection ends, and every new one; or no longer.
+    pub fn refuse(&self, refuse: bool) {
+        self.state.refusing.store(refuse, SeqCst);
+        self.cut();
     }
 
     /// From now on nothing passes, old connections and new ones alike, and none is closed.

@@ -7,8 +7,12 @@ use std::{
 
 use appmigration::kafka::{Cluster, ConnectionConfig, KafkaError, SaslMechanism, Tls};
 
-use crate::support::{
-    DEADLINE, client_identity, create_topic, fresh, fresh_topic, from_stack, plaintext, sasl_ssl, source, tls,
+use crate::{
+    proxy::Proxy,
+    support::{
+        DEADLINE, at, client_identity, create_topic, fresh, fresh_topic, from_stack, plaintext, range,
+        sasl_ssl, scan, source, tls,
+    },
 };
 
 async fn refusal(config: &ConnectionConfig) -> (KafkaError, Duration) {
@@ -192,4 +196,35 @@ async fn topics_come_with_their_partition_counts_and_ids() {
     assert_eq!(described.len(), 1);
     assert_eq!(described[&topic].partitions, 7);
     assert_eq!(described[&topic].id.len(), 22);
+}
+
+/// The client goes on with an admin call that was given up, and may connect for it without any pause: 14,000 times a
+/// second for as long as a broker refuses, where the pauses fall badly.
+#[tokio::test]
+async fn what_was_given_up_is_not_connected_for() {
+    let proxy = Proxy::new(&from_stack("SOURCE_PROXY"), &from_stack("SOURCE_PROXIED"));
+    for scanned in [false, true] {
+        let at = at(&fresh_topic("storm").await, 0);
+        let config = ConnectionConfig::plaintext(proxy.address.to_string());
+        let cluster = Cluster::connect(&config, DEADLINE).await.unwrap();
+        // The client knows now whom to ask.
+        cluster.high_watermarks(std::slice::from_ref(&at)).await.unwrap();
+        proxy.refuse(true);
+        if scanned {
+            // Nobody waits for it any more.
+            let read = tokio::time::timeout(Duration::from_secs(1), scan(&cluster, vec![range(&at, 0, 1)]));
+            read.await.unwrap_err();
+        } else {
+            let impatient = cluster.with_deadline(Duration::from_secs(1));
+            impatient.high_watermarks(&[at]).await.unwrap_err();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let before = proxy.accepted();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let attempts = proxy.accepted() - before;
+        assert_eq!(attempts, 0, "nobody asks for anything");
+        // It is there for whoever asks again, once the broker is.
+        proxy.refuse(false);
+        cluster.current_id().await.unwrap();
+    }
 }

@@ -9,6 +9,9 @@ mod groups;
 mod logs;
 mod pooling;
 mod probes;
+#[allow(dead_code)] // the other tests cut and delay
+#[path = "../harness/proxy.rs"]
+mod proxy;
 mod raw;
 mod scans;
 mod support;
