@@ -26,7 +26,6 @@ pub(super) struct Inner {
 
 /// The handle of the moment; none after a call was given up that the client may still be at. It would go on with it
 /// for as long as the handle is open, and while the broker that it is for is away connect to that without any pause.
-#[derive(Default)]
 struct Slot(Mutex<Option<Arc<Handle>>>);
 
 impl Slot {
