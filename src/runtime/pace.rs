@@ -16,6 +16,8 @@ pub struct Pace {
     tries: u32,
     due: Option<Instant>,
     failing: bool,
+    /// How long the last look took.
+    took: Duration,
 }
 
 impl Pace {
@@ -46,6 +48,12 @@ impl Pace {
         let delay = first.saturating_mul(2_u32.saturating_pow(self.tries)).min(cap);
         self.tries = self.tries.saturating_add(1).min(16);
         self.due_after(delay, now)
+    }
+
+    /// How long the next look is going to take, after one that took so long: what is done once is not done by each, so
+    /// the shorter of the last two tells.
+    pub fn expects(&mut self, took: Duration) -> Duration {
+        std::mem::replace(&mut self.took, took).min(took)
     }
 
     /// The last look failed, or it did not: where that has changed the delays begin anew.
@@ -110,6 +118,14 @@ mod tests {
         assert_eq!(pace.back_off(cap, 0.0, now), Duration::from_millis(100));
         pace.failed(false);
         assert_eq!(pace.back_off(cap, 1.0, now), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn one_long_look_says_nothing_of_the_next() {
+        let mut pace = Pace::default();
+        let seconds = [9, 1, 8, 7, 2];
+        let expected = seconds.map(|took| pace.expects(Duration::from_secs(took)).as_secs());
+        assert_eq!(expected, [0, 1, 1, 7, 2]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::harness::{
     Case, Member, Operator, Reason, Side, http,
     migration::{condition, ready_reason},
-    operator, sockets, specs,
+    operator,
+    points::{Point, Points},
+    sockets, specs,
     stack::{DEADLINE, block_on, eventually, kubectl, var},
 };
 
@@ -159,6 +161,28 @@ fn a_wait_reads_no_logs_while_nothing_moves() {
     assert!((1.0..=4.0).contains(&read), "{read} reads in eleven looks, beside {produced} new records");
     // Whatever moves on the target is seen at the next look.
     orders.copy(0, 2..10);
+    app.completes_exactly();
+}
+
+/// How long the mapping took says nothing of the next look, which checks the stored plan: who has stopped the member
+/// that held the commit back waits for seconds, not for ten times as long as the mapping took.
+#[test]
+fn a_plan_that_took_long_is_committed_once_it_can_be() {
+    let case = Case::alone("tooklong");
+    let orders = case.topic("orders", 1);
+    orders.fill(0, 10).copy(0, 0..10);
+    case.committed(&orders, &[(0, 4)]);
+    let points = [Point { name: "read 1 partitions", behind: 0, object: format!("{}/app", case.namespace) }];
+    let mapping = Points::hold(&points);
+    case.replicator(|_| {});
+    let early = Member::classic(Side::Target, &case.group, &orders.name);
+    let app = case.migrate(|_| {});
+    mapping.wait_for_arrival(&points);
+    // Ten times that is more than any test waits.
+    sleep(DEADLINE / 8);
+    mapping.release();
+    app.waits(Reason::TargetGroupActive, &[&case.group]);
+    early.leave();
     app.completes_exactly();
 }
 

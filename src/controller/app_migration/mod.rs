@@ -169,7 +169,12 @@ fn fingerprint(object: &AppMigration, context: &Context) -> String {
     )
 }
 
-/// When the object is looked at next. A look that took long is not repeated soon.
+/// The shortest time until a look that is going to take so long.
+fn pause(takes: Duration) -> Duration {
+    takes.saturating_mul(SHARE).min(LONGEST_PAUSE)
+}
+
+/// When the object is looked at next. Looks that take long are not repeated soon.
 fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action {
     let options = &context.options;
     let now = Instant::now();
@@ -186,9 +191,9 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         Next::BackOff => {
             let error = rest.rungs.ready().reason.is_error();
             let cap = if error { options.backoff_max } else { options.backoff_max.min(LONGEST_WAIT) };
-            // Waiting in vain for a cluster is no work.
-            let pause = if error { Duration::ZERO } else { (took * SHARE).min(LONGEST_PAUSE) };
             context.pace(uid, |pace| {
+                // Waiting in vain for a cluster is no work.
+                let pause = if error { Duration::ZERO } else { pause(pace.expects(took)) };
                 pace.failed(error);
                 let delay = pace.back_off(cap, pace::jitter(), now).max(pause);
                 pace.due_after(delay, now)
@@ -196,8 +201,8 @@ fn schedule(rest: &Rest, uid: &str, context: &Context, took: Duration) -> Action
         }
         Next::Preview => {
             let first = options.preview_recheck;
-            let pause = (took * SHARE).min(LONGEST_PAUSE);
             context.pace(uid, |pace| {
+                let pause = pause(pace.expects(took));
                 let delay = pace.grow(pace::spread(first), LONGEST_PREVIEW.max(first), now).max(pause);
                 pace.due_after(delay, now)
             })
