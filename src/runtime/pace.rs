@@ -26,7 +26,7 @@ impl Pace {
         if self.fingerprint != fingerprint {
             self.fingerprint.clear();
             self.fingerprint.push_str(fingerprint);
-            (self.tries, self.due) = (0, None);
+            (self.tries, self.due, self.took) = (0, None, Duration::ZERO);
         }
         self.due.filter(|due| *due > now).map(|due| due - now)
     }
@@ -126,6 +126,9 @@ mod tests {
         let seconds = [9, 1, 8, 7, 2];
         let expected = seconds.map(|took| pace.expects(Duration::from_secs(took)).as_secs());
         assert_eq!(expected, [0, 1, 1, 7, 2]);
+        // A preview that took long says nothing of the looks once its migration is confirmed.
+        pace.rest("confirmed", Instant::now());
+        assert_eq!(pace.expects(Duration::from_secs(9)), Duration::ZERO);
     }
 
     #[test]
