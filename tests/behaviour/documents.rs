@@ -320,7 +320,8 @@ fn waits() {
     let orders = case.topic("orders", 2);
     orders.fill(0, 3).fill(1, 10).copy(0, 0..2).copy(1, 0..10);
     case.replicator(|_| {});
-    let app = migration(&case, |spec| spec.quiet_period = Duration::from_secs(3).into());
+    // Longer than this machine may take to look.
+    let app = migration(&case, |spec| spec.quiet_period = Duration::from_secs(30).into());
     app.waits(Reason::GroupNotFound, &[]);
     let told = docs.run((RUNBOOK, "GroupNotFound"));
     assert!(!told.contains(&case.group), "{told}");
@@ -341,6 +342,7 @@ fn waits() {
         drop(moving);
     });
     case.committed(&orders, &[(1, 5)]);
+    app.edit(|spec| spec.quiet_period = Duration::from_secs(3).into());
     app.waits(Reason::SourceTransactionPending, &[]);
     let told = docs.run((RUNBOOK, "SourceTransactionPending"));
     shows(&told, &["TransactionalId", "Ongoing", "CurrentTransactionStartOffset"]);
