@@ -103,6 +103,18 @@ fn the_alert_for_stalled_migrations_names_every_such_reason() {
     assert_eq!(named.split('|').collect::<BTreeSet<_>>(), expected);
 }
 
+/// The chart can leave out each alert, and no other.
+#[test]
+fn the_chart_knows_every_alert_by_name() {
+    let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
+    let rule: Value = serde_saphyr::from_str(&read("deploy/monitoring/prometheus-rule.yaml")).unwrap();
+    let rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let alerts: Vec<&Value> = rules.iter().map(|rule| &rule["alert"]).collect();
+    let schema: Value = serde_json::from_str(&read("charts/appmigration/values.schema.json")).unwrap();
+    let known = &schema["properties"]["prometheusRule"]["properties"]["disabled"]["items"]["enum"];
+    assert_eq!(known.as_array().unwrap().iter().collect::<Vec<_>>(), alerts);
+}
+
 /// The file holds these tables between their marks.
 fn assert_tables(file: &Path, tables: &[(&str, String)]) {
     let mut text = fs::read_to_string(file).unwrap();

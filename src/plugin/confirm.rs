@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
+    /// Confirm even where the object is suspended, or where something is in the way that waiting does not end.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Confirms.
@@ -45,18 +48,34 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
         writeln!(err, "AppMigration {name} was confirmed already.")?;
         return Ok(());
     }
+    if object.spec.suspend && !arguments.force {
+        let text = format!(
+            "AppMigration {name} is suspended, nobody looks at it: set spec.suspend to false first (--force confirms \
+             as it is)"
+        );
+        return Err(text.into());
+    }
     if !arguments.yes && !std::io::stdin().is_terminal() {
         return Err("nobody can be asked here: --yes confirms without a question".into());
     }
-    let fresh = looked_again(&server, name).await?;
+    let fresh = if object.spec.suspend { None } else { looked_again(&server, name).await? };
     if fresh.is_none() {
         writeln!(err, "The operator has not looked again in time: what follows was seen before.")?;
     }
     let object = fresh.unwrap_or(object);
     write!(err, "{}", view::story(&object))?;
-    let preview = object.status.as_ref().and_then(|status| status.preview.as_ref());
-    if preview.is_some_and(|preview| !preview.blocks.is_empty()) {
+    let blocks =
+        object.status.as_ref().and_then(|status| status.preview.as_ref()).map(|p| p.blocks.as_slice());
+    let blocks = blocks.unwrap_or_default();
+    if !blocks.is_empty() {
         writeln!(err, "What is in the way keeps it from going on, with the application stopped.")?;
+    }
+    if blocks.iter().any(|block| needs_somebody(block)) && !arguments.force {
+        return Err(
+            "not confirmed: waiting does not end what is in the way; settle it first (--force confirms all \
+                    the same)"
+                .into(),
+        );
     }
     if !arguments.yes && !asked(&object)? {
         return Err("not confirmed".into());
@@ -68,6 +87,12 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     }
     writeln!(err, "kubectl appmig status {name} -n {} --watch tells how it gets on.", server.namespace)?;
     Ok(())
+}
+
+/// Whether no waiting ends what is in the way, which begins with its reason.
+fn needs_somebody(block: &str) -> bool {
+    let reason = block.split([' ', ':']).next().and_then(Reason::parse);
+    reason.is_some_and(|reason| reason.is_stalled() || reason == Reason::GroupNotFound)
 }
 
 async fn patch(server: &Server, name: &str, change: Value) -> Result<(), Box<dyn std::error::Error>> {

@@ -90,7 +90,7 @@ pub fn json(object: &AppMigration) -> Value {
 pub fn table(objects: &[AppMigration], with_namespace: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let mut header = vec!["NAME", "REPLICATOR", "GROUP", "REASON", "PARTITIONS", "MESSAGE"];
+    let mut header = vec!["NAME", "REPLICATOR", "GROUP", "REASON", "PARTITIONS", "REREAD", "GAPS", "MESSAGE"];
     if with_namespace {
         header.insert(0, "NAMESPACE");
     }
@@ -104,6 +104,8 @@ pub fn table(objects: &[AppMigration], with_namespace: bool) -> String {
             printable(&object.spec.consumer_group).into_owned(),
             reason,
             summary.map(|s| s.progress.clone()).unwrap_or_default(),
+            summary.map(|s| s.reread.to_string()).unwrap_or_default(),
+            summary.map(|s| s.gaps.to_string()).unwrap_or_default(),
             printable(&message).into_owned(),
         ];
         if with_namespace {
@@ -179,7 +181,7 @@ pub fn story(object: &AppMigration) -> String {
         )),
         (Some(p), None) => {
             lines.push(format!(
-                "if it were stopped now (seen so first at {}): {}, {} of them exact; {} read again, {} still to be \
+                "if it were stopped now (as seen since {}): {}, {} of them exact; {} read again, {} still to be \
                  replicated",
                 p.observed_at.0.strftime("%F %T UTC"),
                 counted(p.partitions.into(), "partition"),

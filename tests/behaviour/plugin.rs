@@ -96,6 +96,29 @@ fn from_the_list_to_the_plan() {
 }
 
 #[test]
+fn no_confirmation_of_what_waiting_does_not_end() {
+    let case = Case::new("plugin-refuses");
+    case.replicator(|_| {});
+    // A group that nobody knows.
+    let app = case.migrate(|spec| spec.stop_confirmed = false);
+    app.wait("its preview", DEADLINE, |o| o.status.as_ref().is_some_and(|s| s.preview.is_some()));
+    let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("GroupNotFound: ") && err.contains("kubectl appmig candidates k2k"), "{err}");
+    assert!(err.contains("not confirmed: waiting does not end"), "{err}");
+    assert!(!app.get().spec.stop_confirmed);
+
+    app.edit(|spec| spec.suspend = true);
+    let (code, _, err) = appmig(&case, &["confirm", "app", "--yes"]);
+    assert!(code == 1 && err.contains("is suspended, nobody looks at it"), "{err}");
+    assert!(!app.get().spec.stop_confirmed);
+    app.edit(|spec| spec.suspend = false);
+    let (code, _, err) = appmig(&case, &["confirm", "app", "--yes", "--force"]);
+    assert!(code == 0 && err.contains("Confirmed.\nGroupNotFound: "), "{err}");
+    assert!(err.contains("is fixed by the confirmation"), "{err}");
+}
+
+#[test]
 fn candidates_are_the_groups_of_the_source() {
     let case = Case::new("candidates");
     let orders = case.topic("orders", 2);

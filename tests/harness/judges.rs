@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// One line of the judges' program for each object.
 pub fn judged(objects: &[Value]) -> Vec<Value> {
-    ask("GITOPS", &["argocd/argocd-cm.yaml", "flux/kustomization.yaml"], objects)
+    ask("GITOPS", &["argocd/argocd-cm.yaml", "flux/migration.yaml"], objects)
 }
 
 /// What Argo CD itself says of each object, once it has understood our Applications; none where its program is not built.

@@ -10,6 +10,7 @@ use super::{
     super::{
         super::conditions::{Statement, Status},
         existing::{self, Existing},
+        report,
         rungs::Rungs,
         seen::{ClusterIds, Seen},
         step::{Act, Look, Next, Step},
@@ -148,6 +149,14 @@ pub fn completed(plan: &Plan, rungs: Rungs) -> Step {
             "; left ahead by policies.existingTargetOffsets: Forward: {} partitions ({first}); the {between} target \
              offsets in between are not read by it any more",
             ahead.len()
+        );
+        ready.push_str(&text);
+    }
+    let gaps = report::foreseen(plan).gaps;
+    if gaps > 0 {
+        let text = format!(
+            "; {} that the target misses left out by policies.gap: Accept, it never reads them",
+            counted(gaps, "record")
         );
         ready.push_str(&text);
     }

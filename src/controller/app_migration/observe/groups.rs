@@ -58,8 +58,10 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     let gone = live.seen.journal_snapshot().and_then(|snapshot| gone(live, snapshot, &committed));
     live.seen.group = Some(if committed.is_empty() && gone.is_none() {
         let text = format!(
-            "the source knows no consumer group {name} with committed offsets; check spec.consumerGroup and the \
-             credentials' rights (share and streams groups have none and cannot be moved)"
+            "{}; check the name and the credentials' rights (share and streams groups have none and cannot be \
+             moved); spec.consumerGroup is fixed by the confirmation: if it is wrong, delete this object and create \
+             a new one",
+            not_found(live)
         );
         Group::Unfit(Reason::GroupNotFound, text)
     } else if group.not_found() && !committed.is_empty() {
@@ -69,6 +71,15 @@ pub async fn source(live: &mut Live, context: &Context) -> Result<(), Fault> {
     });
     live.seen.committed = committed;
     Ok(())
+}
+
+/// What is said of a group that the source does not know, and where the known ones are listed.
+pub fn not_found(live: &Live) -> String {
+    let spec = &live.object.spec;
+    format!(
+        "the source knows no consumer group {} with committed offsets (kubectl appmig candidates {} lists the groups)",
+        spec.consumer_group, spec.replicator_ref.name
+    )
 }
 
 /// What would be in the way on the source, foreseen while the group may still be at work.

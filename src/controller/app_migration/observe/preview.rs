@@ -79,8 +79,7 @@ pub async fn foresee(live: &mut Live, effort: Effort, context: Option<&Context>)
         if !blocks.is_empty() {
             return Ok(Preview { blocks, ..nothing() });
         }
-        let text = format!("the source knows no consumer group {group} with committed offsets yet");
-        return Err(Fault::new(Reason::GroupNotFound, text));
+        return Err(Fault::new(Reason::GroupNotFound, groups::not_found(live)));
     }
     let stable = groups::last_stable(live).await?;
     let taken_at = Timestamp::now().to_string();
