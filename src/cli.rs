@@ -46,6 +46,8 @@ pub fn main() -> ExitCode {
     let name = Path::new(&name).file_stem().unwrap_or_default();
     let outcome = if name == plugin::PROGRAM {
         plugin::run(plugin::Arguments::parse())
+    } else if name == plugin::complete::PROGRAM {
+        plugin::complete::run(std::env::args_os().skip(1))
     } else {
         let Cli { logs, command } = Cli::parse();
         telemetry::init(&logs).and_then(|_until_the_end| run(command))

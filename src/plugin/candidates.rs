@@ -3,12 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
     io::Write as _,
 };
 
 use comfy_table::{Table, presets};
 use futures::{StreamExt as _, stream};
-use kube::{ResourceExt as _, api::ListParams};
+use kube::{Resource, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Output, Place, Server, TIMEOUT, view};
@@ -16,7 +18,7 @@ use crate::{
     TopicPartition,
     api::v1alpha1::{AppMigration, K2KReplicator},
     connections,
-    controller::{self, Loaded, NamespaceSecrets},
+    controller::{self, Loaded, NamespaceSecrets, Replicator},
     kafka::{Cluster, Committed, DEFAULT_DEADLINE, GroupDescription, KafkaError},
     printable::printable,
 };
@@ -41,8 +43,17 @@ struct Candidate {
     name: String,
     /// What could be learnt of it.
     seen: Result<Seen, KafkaError>,
-    /// The migration that moves it already.
-    migration: Option<String>,
+    /// The migrations that move it already.
+    migrations: Migrations,
+}
+
+/// Migrations of one group.
+#[derive(Clone, Default)]
+struct Migrations {
+    /// The one by this replicator.
+    own: Option<String>,
+    /// Those by other replicators of the namespace, as `app (by other)`.
+    others: Vec<String>,
 }
 
 struct Seen {
@@ -71,14 +82,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     let connection = connection.map_err(|error| format!("K2KReplicator {name}: {error}"))?;
     let source = Cluster::connect(&connection, DEFAULT_DEADLINE).await?;
     let migrations = migrations(&server, name).await?;
-    let own = replicator.source.consumer_group.clone();
-    let groups = source.groups().await?.into_iter().filter(|group| Some(group) != own.as_ref());
+    let own = replicators_groups(&server, &replicator).await;
+    let groups = source.groups().await?.into_iter().filter(|group| !own.contains(group));
     let looks = groups.map(|group| {
         let (source, routes) = (source.clone(), &replicator.routes);
-        let migration = migrations.get(&group).cloned();
+        let migrations = migrations.get(&group).cloned().unwrap_or_default();
         async move {
             let seen = look(&source, &group, |topic| routes.route(topic).is_some()).await;
-            Candidate { name: group, seen, migration }
+            Candidate { name: group, seen, migrations }
         }
     });
     let candidates: Vec<Candidate> = stream::iter(looks).buffered(AT_ONCE).collect().await;
@@ -93,16 +104,53 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-/// The namespace's migrations by this replicator: group, then the migration's name.
+/// The namespace's migrations, by group.
 async fn migrations(
     server: &Server,
     replicator: &str,
-) -> Result<BTreeMap<String, String>, Box<dyn std::error::Error>> {
-    let (api, all) = (server.api::<AppMigration>(), ListParams::default());
-    let listed = tokio::time::timeout(TIMEOUT, api.list(&all)).await;
-    let listed = listed.map_err(|_| "the API server does not answer")??.items;
-    let by_this = listed.into_iter().filter(|m| m.spec.replicator_ref.name == replicator);
-    Ok(by_this.map(|m| (m.spec.consumer_group.clone(), m.name_any())).collect())
+) -> Result<BTreeMap<String, Migrations>, Box<dyn std::error::Error>> {
+    let mut by_group: BTreeMap<String, Migrations> = BTreeMap::new();
+    for migration in all::<AppMigration>(server).await? {
+        let (name, by) = (migration.name_any(), migration.spec.replicator_ref.name);
+        let known = by_group.entry(migration.spec.consumer_group).or_default();
+        if by == replicator {
+            known.own = Some(name);
+        } else {
+            known.others.push(format!("{name} (by {by})"));
+        }
+    }
+    Ok(by_group)
+}
+
+/// The own groups of the replicators that read from one of the same addresses: no applications. Whatever
+/// the user may not see of the others leaves nothing out.
+async fn replicators_groups(server: &Server, this: &Replicator) -> BTreeSet<String> {
+    let addresses = |replicator: &Replicator| -> BTreeSet<String> {
+        replicator
+            .source
+            .cluster
+            .bootstrap_servers
+            .split(',')
+            .map(|address| address.trim().to_owned())
+            .collect()
+    };
+    let mut groups = BTreeSet::from_iter(this.source.consumer_group.clone());
+    for object in all::<K2KReplicator>(server).await.unwrap_or_default() {
+        if let Ok(Ok(Loaded { replicator, .. })) = controller::load(&object, &server.client).await
+            && !addresses(&replicator).is_disjoint(&addresses(this))
+        {
+            groups.extend(replicator.source.consumer_group);
+        }
+    }
+    groups
+}
+
+async fn all<K>(server: &Server) -> Result<Vec<K>, Box<dyn std::error::Error>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let listed = tokio::time::timeout(TIMEOUT, server.api::<K>().list(&ListParams::default())).await;
+    Ok(listed.map_err(|_| "the API server does not answer")??.items)
 }
 
 async fn look(source: &Cluster, name: &str, is_routed: impl Fn(&str) -> bool) -> Result<Seen, KafkaError> {
@@ -123,15 +171,19 @@ fn state(seen: &Seen) -> String {
 }
 
 fn value(candidate: &Candidate) -> Value {
-    let Candidate { name, seen, migration } = candidate;
-    match seen {
+    let Candidate { name, seen, migrations } = candidate;
+    let mut value = match seen {
         Ok(seen) => json!({
             "group": name, "state": state(seen), "members": seen.group.members.len(),
             "partitions": seen.committed.len(), "lag": seen.lag,
-            "routedTopics": seen.routed, "unroutedTopics": seen.unrouted, "migration": migration,
+            "routedTopics": seen.routed, "unroutedTopics": seen.unrouted, "migration": migrations.own,
         }),
-        Err(error) => json!({ "group": name, "error": error.to_string(), "migration": migration }),
+        Err(error) => json!({ "group": name, "error": error.to_string(), "migration": migrations.own }),
+    };
+    if !migrations.others.is_empty() {
+        value["otherMigrations"] = json!(migrations.others);
     }
+    value
 }
 
 fn table(candidates: &[Candidate]) -> String {
@@ -147,9 +199,10 @@ fn table(candidates: &[Candidate]) -> String {
         "NOT ROUTED",
         "MIGRATION",
     ]);
-    for Candidate { name, seen, migration } in candidates {
+    for Candidate { name, seen, migrations } in candidates {
         let name = printable(name).into_owned();
-        let migration = migration.clone().unwrap_or_default();
+        let migration =
+            migrations.own.iter().chain(&migrations.others).cloned().collect::<Vec<_>>().join(", ");
         let list = |topics: &BTreeSet<String>| {
             let first: Vec<_> = topics.iter().take(3).map(|topic| printable(topic).into_owned()).collect();
             let more = topics.len().saturating_sub(first.len());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Place, Server, TIMEOUT, view};
 use crate::{
-    api::v1alpha1::{AppMigration, RETRY_ANNOTATION, Reason},
+    api::v1alpha1::{AppMigration, Preview, RETRY_ANNOTATION, Reason},
     printable::printable,
 };
 
@@ -59,18 +59,20 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
         return Err("nobody can be asked here: --yes confirms without a question".into());
     }
     let fresh = if object.spec.suspend { None } else { looked_again(&server, name).await? };
-    if fresh.is_none() {
+    if object.spec.suspend {
+        writeln!(
+            err,
+            "It is suspended: what follows was seen before, and nothing goes on until spec.suspend is false."
+        )?;
+    } else if fresh.is_none() {
         writeln!(err, "The operator has not looked again in time: what follows was seen before.")?;
     }
     let object = fresh.unwrap_or(object);
     write!(err, "{}", view::story(&object))?;
-    let blocks =
-        object.status.as_ref().and_then(|status| status.preview.as_ref()).map(|p| p.blocks.as_slice());
-    let blocks = blocks.unwrap_or_default();
-    if !blocks.is_empty() {
+    if is_foreseen_to_wait(&object) {
         writeln!(err, "What is in the way keeps it from going on, with the application stopped.")?;
     }
-    if blocks.iter().any(|block| needs_somebody(block)) && !arguments.force {
+    if needs_somebody(&object) && !arguments.force {
         return Err(
             "not confirmed: waiting does not end what is in the way; settle it first (--force confirms all \
                     the same)"
@@ -89,10 +91,28 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-/// Whether no waiting ends what is in the way, which begins with its reason.
-fn needs_somebody(block: &str) -> bool {
-    let reason = block.split([' ', ':']).next().and_then(Reason::parse);
-    reason.is_some_and(|reason| reason.is_stalled() || reason == Reason::GroupNotFound)
+fn preview(object: &AppMigration) -> Option<&Preview> {
+    object.status.as_ref()?.preview.as_ref()
+}
+
+fn reason(object: &AppMigration) -> Option<Reason> {
+    Reason::parse(&view::outcome(object).0)
+}
+
+/// What an object says that nothing is wrong with as yet, or that nobody has looked at.
+fn is_preliminary(reason: Reason) -> bool {
+    matches!(reason, Reason::AwaitingStopConfirmation | Reason::NotJudged)
+}
+
+/// Whether something is in the way: foreseen, or so that nothing can be foreseen.
+fn is_foreseen_to_wait(object: &AppMigration) -> bool {
+    preview(object).is_some_and(|preview| !preview.blocks.is_empty())
+        || reason(object).is_some_and(|reason| !is_preliminary(reason))
+}
+
+/// Whether no waiting ends what is in the way.
+fn needs_somebody(object: &AppMigration) -> bool {
+    preview(object).is_some_and(Preview::needs_somebody) || reason(object).is_some_and(Reason::needs_somebody)
 }
 
 async fn patch(server: &Server, name: &str, change: Value) -> Result<(), Box<dyn std::error::Error>> {
@@ -102,8 +122,8 @@ async fn patch(server: &Server, name: &str, change: Value) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The object with a preview of now: that of a migration that has waited for long may be an hour old. None where the
-/// operator takes its time.
+/// The object with a preview of now, as that of a migration that has waited for long may be an hour old, or with what
+/// keeps it from one. None where the operator takes its time.
 async fn looked_again(
     server: &Server,
     name: &str,
@@ -114,10 +134,10 @@ async fn looked_again(
     while start.elapsed() < ANSWER {
         tokio::time::sleep(POLL).await;
         let object = server.migration(name).await?;
-        let is_fresh = object.status.as_ref().is_some_and(|status| {
-            status.last_handled_retry.as_ref() == Some(&now) && status.preview.is_some()
-        });
-        if is_fresh {
+        let handled = object.status.as_ref().and_then(|status| status.last_handled_retry.as_ref());
+        let told =
+            preview(&object).is_some() || reason(&object).is_some_and(|reason| !is_preliminary(reason));
+        if handled == Some(&now) && told {
             return Ok(Some(object));
         }
     }
@@ -131,9 +151,8 @@ async fn answer(server: &Server, name: &str) -> Option<String> {
     while start.elapsed() < ANSWER {
         tokio::time::sleep(POLL).await;
         let object = server.migration(name).await.ok()?;
-        let (reason, message) = view::outcome(&object);
-        let preliminary = [Reason::AwaitingStopConfirmation, Reason::NotJudged].map(Reason::as_str);
-        if view::is_current(&object) && !preliminary.contains(&reason.as_str()) {
+        if view::is_current(&object) && reason(&object).is_some_and(|reason| !is_preliminary(reason)) {
+            let (reason, message) = view::outcome(&object);
             return Some(format!("{reason}: {}", printable(&message)));
         }
     }

@@ -2,6 +2,7 @@
 //! `kubectl-appmig`, which kubectl finds on the PATH.
 
 mod candidates;
+pub mod complete;
 mod confirm;
 mod list;
 mod status;
@@ -39,7 +40,8 @@ enum Command {
     Plan(plan::ShowArguments),
     /// List the groups of a replicator's source that could be moved.
     Candidates(candidates::Arguments),
-    /// Print what a shell needs to complete commands.
+    /// Print what a shell needs to complete commands of `kubectl-appmig` (kubectl itself asks
+    /// `kubectl_complete-appmig`).
     Completion {
         /// The shell.
         shell: clap_complete::Shell,

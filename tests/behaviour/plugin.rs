@@ -2,22 +2,29 @@
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 
+use appmigration::api::v1alpha1::K2KReplicator;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Case, Member, Reason, Reprocessing, Side,
-    stack::{DEADLINE, binary, var},
+    Case, Member, Reason, Reprocessing, Side, specs,
+    stack::{DEADLINE, binary, block_on, var},
 };
 
 /// Exit code, stdout, stderr.
 fn appmig(case: &Case, arguments: &[&str]) -> (i32, String, String) {
+    kubectl(case, &[&["appmig"], arguments, &["-n", &case.namespace]].concat())
+}
+
+/// kubectl with the plugin on its PATH, under both names.
+fn kubectl(case: &Case, arguments: &[&str]) -> (i32, String, String) {
     let folder = format!("{}/plugin-{}", var("STACK_DIR"), case.namespace);
     let _ = fs::create_dir(&folder);
-    let _ = symlink(binary(), format!("{folder}/kubectl-appmig"));
+    for name in ["kubectl-appmig", "kubectl_complete-appmig"] {
+        let _ = symlink(binary(), format!("{folder}/{name}"));
+    }
     let output = Command::new(var("KUBECTL"))
-        .arg("appmig")
         .args(arguments)
-        .args(["-n", &case.namespace])
         .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
         .output()
         .unwrap();
@@ -149,6 +156,20 @@ fn candidates_are_the_groups_of_the_source() {
     let table = shown(&case, &["candidates", "k2k"]);
     assert!(table.lines().any(|line| line.starts_with(&idle) && line.contains(&elsewhere)), "{table}");
     member.leave();
+    // By another replicator, whose own group is no candidate.
+    let theirs = format!("{}-replicator", case.group);
+    case.commit(Side::Source, &theirs, [at(4, &orders.name, 0)].into());
+    assert!(shown(&case, &["candidates", "k2k"]).contains(&theirs));
+    let mut spec = specs::replicator(&orders.name);
+    spec.source.as_mut().unwrap().consumer_group = Some(theirs.clone());
+    block_on(case.api().create(&PostParams::default(), &K2KReplicator::new("other", spec))).unwrap();
+    case.migrate_as("yours", |spec| {
+        spec.replicator_ref.name = "other".into();
+        spec.consumer_group.clone_from(&idle);
+        spec.stop_confirmed = false;
+    });
+    let table = shown(&case, &["candidates", "k2k"]);
+    assert!(table.contains("mine, yours (by other)") && !table.contains(&theirs), "{table}");
     let (code, _, err) = appmig(&case, &["candidates", "nothing"]);
     assert!(code == 1 && err.contains("there is no K2KReplicator nothing in namespace"), "{err}");
 }
@@ -202,6 +223,32 @@ fn who_reads_no_further_is_told_nothing() {
     drop(reader);
     let output = Command::new(binary()).arg("crds").stdout(writer).output().unwrap();
     assert!(!output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn kubectl_completes_it() {
+    let case = Case::new("plugin-tab");
+    case.replicator(|_| {});
+    case.migrate_as("orders", |spec| spec.stop_confirmed = false);
+    // What kubectl's own completion of a shell runs.
+    let offered = |words: &[&str]| {
+        let (code, out, err) = kubectl(&case, &[&["__complete", "appmig"], words].concat());
+        assert_eq!(code, 0, "{err}");
+        let (lines, directive) = out.trim_end().rsplit_once('\n').unwrap_or(("", &out));
+        // No files besides.
+        assert_eq!(directive.trim_end(), ":4", "{out}");
+        lines.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let place = ["-n", &case.namespace];
+    assert_eq!(offered(&["c"]), ["confirm", "candidates", "completion"]);
+    assert!(offered(&[""]).contains(&"status".to_owned()));
+    for command in ["status", "confirm", "plan"] {
+        assert_eq!(offered(&[&[command], &place[..], &[""]].concat()), ["orders"], "{command}");
+    }
+    assert_eq!(offered(&["candidates", &format!("--namespace={}", case.namespace), "k"]), ["k2k"]);
+    assert_eq!(offered(&[&["status"], &place[..], &["x"]].concat()), [""; 0]);
+    assert_eq!(offered(&["status", "orders", "--wa"]), ["--watch"]);
+    assert_eq!(offered(&["status", "orders", "-o", ""]), ["text", "json"]);
 }
 
 #[test]

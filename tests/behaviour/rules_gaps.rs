@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use appmigration::printable::counted;
 use serde_json::json;
 
 use crate::harness::{
     Case, Copies, GapPolicy, Migration, Reason, ReplicationProof, Side,
+    assertions::message,
     kafka::{COMPACTED, Record},
+    v1alpha1::ConditionType,
 };
 
 /// The policy says to go on without what is missing.
@@ -14,6 +17,12 @@ fn accepted(app: &Migration<'_>) -> u64 {
     app.edit(|spec| spec.policies.gap = GapPolicy::Accept);
     let summary = app.completes();
     assert_eq!((summary.exact, summary.reread), (0, 0));
+    if summary.gaps > 0 {
+        let told = message(&app.get(), ConditionType::Ready);
+        let missing = counted(summary.gaps, "record");
+        let words = format!("{missing} that the target misses left out by policies.gap: Accept");
+        assert!(told.contains(&words), "{told}");
+    }
     summary.gaps
 }
 

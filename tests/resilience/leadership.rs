@@ -137,9 +137,11 @@ impl Watch {
 fn of_two_operators_one_works_and_the_other_is_ready() {
     let bench = Bench::new("two");
     bench.topic(10);
-    let a = Operator::start("lead-a", &SHORT);
+    // Nobody takes over here: a machine that stands still for some seconds is no reason to.
+    let long = [("APPMIGRATION_LEASE_DURATION", "120s")];
+    let a = Operator::start("lead-a", &long);
     a.says("leading", 1, DEADLINE);
-    let b = Operator::start("lead-b", &SHORT);
+    let b = Operator::start("lead-b", &long);
     b.says("standing by", 1, DEADLINE);
     let (code, text) = b.probe("/readyz", DEADLINE).unwrap();
     assert!(code == 200 && text.contains("stand-by"), "{code} {text}");
@@ -219,9 +221,11 @@ fn a_frozen_leader_does_nothing_more_when_it_is_thawed() {
 fn a_stolen_lease_is_let_go_and_taken_again_when_the_thief_is_silent() {
     let bench = Bench::new("stolen");
     bench.topic(10);
-    let a = Operator::start("lead-a", &SHORT);
+    // Nobody takes over here: a machine that stands still for some seconds is no reason to.
+    let long = [("APPMIGRATION_LEASE_DURATION", "120s")];
+    let a = Operator::start("lead-a", &long);
     a.says("leading", 1, DEADLINE);
-    let b = Operator::start("lead-b", &SHORT);
+    let b = Operator::start("lead-b", &long);
     b.says("standing by", 1, DEADLINE);
     let watch = Watch::new(&[&a, &b]);
     let led = || led_by(&a) || led_by(&b);
@@ -248,9 +252,11 @@ fn a_stolen_lease_is_let_go_and_taken_again_when_the_thief_is_silent() {
 fn a_deleted_lease_is_not_taken_while_its_holder_may_still_work() {
     let bench = Bench::new("deleted");
     bench.topic(10);
-    let a = Operator::start("lead-a", &SHORT);
+    // Nobody takes over here: a machine that stands still for some seconds is no reason to.
+    let long = [("APPMIGRATION_LEASE_DURATION", "120s")];
+    let a = Operator::start("lead-a", &long);
     a.says("leading", 1, DEADLINE);
-    let b = Operator::start("lead-b", &SHORT);
+    let b = Operator::start("lead-b", &long);
     b.says("standing by", 1, DEADLINE);
     let watch = Watch::new(&[&a, &b]);
     a.pause();

@@ -264,6 +264,11 @@ impl ConditionType {
 }
 
 impl Reason {
+    /// Whether waiting does not end it: somebody has to change something, here or elsewhere.
+    pub fn needs_somebody(self) -> bool {
+        self.is_stalled() || self == Self::GroupNotFound
+    }
+
     /// Whether only a change by the user can end it. `CommitFailed` is stalled only where the target
     /// refuses for good, which the one who reports it knows.
     pub fn is_stalled(self) -> bool {

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Reason;
+
 /// How far a migration has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +80,18 @@ pub struct Preview {
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub blocks: Vec<String>,
+}
+
+impl Preview {
+    /// The reason that a block begins with. None where it begins with none ("and 3 more").
+    pub fn reason(block: &str) -> Option<Reason> {
+        block.split([' ', ':']).next().and_then(Reason::parse)
+    }
+
+    /// Whether waiting does not end what is in the way.
+    pub fn needs_somebody(&self) -> bool {
+        self.blocks.iter().filter_map(|block| Self::reason(block)).any(Reason::needs_somebody)
+    }
 }
 
 /// Names the stored plan.

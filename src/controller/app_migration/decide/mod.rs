@@ -135,9 +135,8 @@ pub fn invalid(object: &AppMigration) -> Option<String> {
 /// The first thing that would block, and would not pass by itself once the application stands still.
 fn obstacle(preview: &Preview) -> Option<&str> {
     let passes = |block: &str| {
-        let reason = block.split([' ', ':']).next().and_then(Reason::parse);
         matches!(
-            reason,
+            Preview::reason(block),
             Some(Reason::ReplicationBehind | Reason::SourceTransactionPending | Reason::OpenTransaction)
         )
     };

@@ -174,7 +174,8 @@ fn connected(
     if source_id == target_id && live.object.spec.target_group() == live.object.spec.consumer_group {
         let text = format!(
             "source and target of K2KReplicator {name} are one cluster, {source_id}: a group cannot be moved to \
-             itself; correct the addresses"
+             itself; correct the addresses, or, where the routes give the copies other names, set \
+             spec.targetConsumerGroup"
         );
         return Err(Fault::new(Reason::InvalidSpec, text));
     }

@@ -132,7 +132,9 @@ fn block(finding: &Finding) -> String {
     format!("{} {}: {}", finding.reason, finding.partition, finding.message)
 }
 
+/// What waiting does not end comes first: it is never among the rest that is only counted.
 fn listed(mut blocks: Vec<String>) -> Vec<String> {
+    blocks.sort_by_key(|block| !Preview::reason(block).is_some_and(Reason::needs_somebody));
     let more = blocks.len().saturating_sub(LISTED);
     if more > 0 {
         blocks.truncate(LISTED - 1);
@@ -162,4 +164,19 @@ fn missing(row: &SourceCertificate) -> u64 {
     let copied = row.below.map_or(row.log_start, |r| r.origin.next());
     let reached = row.replicator_position.unwrap_or(copied);
     (row.committed.0 - reached.0).max(0).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_person_ends_is_listed_first() {
+        let waits = (0..40).map(|n| format!("{} orders-{n}: it is behind", Reason::ReplicationBehind));
+        let gap = format!("{} orders-40: 1 record", Reason::GapOnTarget);
+        let blocks = listed(waits.chain([gap.clone()]).collect());
+        assert_eq!((&blocks[0], blocks.len()), (&gap, LISTED));
+        assert_eq!(blocks[LISTED - 1], "and 22 more");
+        assert!(Preview { blocks, ..nothing() }.needs_somebody());
+    }
 }
