@@ -221,11 +221,9 @@ fn a_frozen_leader_does_nothing_more_when_it_is_thawed() {
 fn a_stolen_lease_is_let_go_and_taken_again_when_the_thief_is_silent() {
     let bench = Bench::new("stolen");
     bench.topic(10);
-    // Nobody takes over here: a machine that stands still for some seconds is no reason to.
-    let long = [("APPMIGRATION_LEASE_DURATION", "120s")];
-    let a = Operator::start("lead-a", &long);
+    let a = Operator::start("lead-a", &SHORT);
     a.says("leading", 1, DEADLINE);
-    let b = Operator::start("lead-b", &long);
+    let b = Operator::start("lead-b", &SHORT);
     b.says("standing by", 1, DEADLINE);
     let watch = Watch::new(&[&a, &b]);
     let led = || led_by(&a) || led_by(&b);
@@ -252,11 +250,9 @@ fn a_stolen_lease_is_let_go_and_taken_again_when_the_thief_is_silent() {
 fn a_deleted_lease_is_not_taken_while_its_holder_may_still_work() {
     let bench = Bench::new("deleted");
     bench.topic(10);
-    // Nobody takes over here: a machine that stands still for some seconds is no reason to.
-    let long = [("APPMIGRATION_LEASE_DURATION", "120s")];
-    let a = Operator::start("lead-a", &long);
+    let a = Operator::start("lead-a", &SHORT);
     a.says("leading", 1, DEADLINE);
-    let b = Operator::start("lead-b", &long);
+    let b = Operator::start("lead-b", &SHORT);
     b.says("standing by", 1, DEADLINE);
     let watch = Watch::new(&[&a, &b]);
     a.pause();

@@ -37,7 +37,7 @@ use super::{Context, KubeError, lanes::Work};
 use decide::decide;
 use live::Live;
 use rungs::Rungs;
-use step::{Look, Next, Rest, Step};
+use step::{Act, Look, Next, Rest, Step};
 
 pub use confirmed::Confirmations;
 pub use facts::Standstill;
@@ -95,7 +95,7 @@ async fn in_turn(object: Arc<AppMigration>, context: Arc<Context>) -> Result<Act
 
 /// Down the ladder.
 async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Action, KubeError> {
-    let started = Instant::now();
+    let mut started = Instant::now();
     let mut live = Live::new(object);
     for _ in 0..MAX_STEPS {
         if context.stopping() {
@@ -117,7 +117,13 @@ async fn walk(object: AppMigration, context: &Context, uid: &str) -> Result<Acti
                 looked = observe::look(what, &mut live, context) => looked?,
                 () = context.stopped() => return Ok(Action::await_change()),
             },
-            Step::Act(what, rungs) => execute::act(what, &rungs, &mut live, context).await?,
+            Step::Act(what, rungs) => {
+                execute::act(what, &rungs, &mut live, context).await?;
+                // What led to the plan is not done again: the next look takes only what comes after this.
+                if what == Act::StorePlan {
+                    started = Instant::now();
+                }
+            }
             Step::Rest(rest) => {
                 report::rest(&mut live, context, &rest.rungs).await?;
                 if let Some(elapsed) = afterwards::elapsed(&live.object) {
