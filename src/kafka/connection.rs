@@ -111,7 +111,7 @@ impl Inner {
                     tokio::time::sleep(pause * 2_u32.pow(attempt)).await;
                     attempt += 1;
                 }
-                _ => return Err(asked.explain(failure, handle.signals().cause()).of_user(&self.config)),
+                _ => return Err(asked.explain(failure, handle.signals().cause()).in_view_of(&self.config)),
             }
         }
     }
@@ -170,7 +170,7 @@ async fn open(
         .await
     {
         Ok(id) => Ok((handle, id)),
-        Err(failure) => Err(asked.explain(failure, handle.signals().cause()).of_user(config)),
+        Err(failure) => Err(asked.explain(failure, handle.signals().cause()).in_view_of(config)),
     }
 }
 

@@ -20,6 +20,9 @@ impl ConfigError {
     }
 }
 
+/// How the client says that a broker did not go on with a connection.
+const CLOSED: &str = "connection closed by peer";
+
 /// A Kafka call that failed. `servers` are the bootstrap servers, `what` is what was asked ("read the
 /// offsets of group a"), `reason` is the client's or broker's own precise word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,10 +120,17 @@ impl KafkaError {
         }
     }
 
-    /// Names the user whose credentials were refused.
-    pub(super) fn of_user(mut self, config: &ConnectionConfig) -> Self {
-        if let Self::Authentication { user, .. } = &mut self {
-            *user = config.sasl.as_ref().map(|sasl| sasl.username.clone());
+    /// Adds what the configuration tells: the user whose credentials were refused, and that a port which closes plain
+    /// connections may speak TLS.
+    pub(super) fn in_view_of(mut self, config: &ConnectionConfig) -> Self {
+        match &mut self {
+            Self::Authentication { user, .. } => {
+                *user = config.sasl.as_ref().map(|sasl| sasl.username.clone());
+            }
+            Self::Unreachable { reason, .. } if config.tls.is_none() && reason.contains(CLOSED) => {
+                reason.push_str(" (if the port speaks TLS, set tls.enabled)");
+            }
+            _ => {}
         }
         self
     }

@@ -169,7 +169,10 @@ pub fn story(object: &AppMigration) -> String {
         };
         lines.push(format!("  {mark} {:<20} {told}", kind.as_str()).trim_end().to_owned());
     }
-    lines.push(format!("{reason}: {}", printable(&message)));
+    let at_its_step = stands_at.and_then(|kind| condition(object, *kind));
+    if at_its_step.is_none_or(|c| (&c.reason, &c.message) != (&reason, &message)) {
+        lines.push(format!("{reason}: {}", printable(&message)));
+    }
     let status = object.status.clone().unwrap_or_default();
     match (&status.preview, &status.summary) {
         (_, Some(s)) => lines.push(format!(

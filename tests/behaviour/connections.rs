@@ -73,6 +73,17 @@ fn a_certificate_of_an_unknown_authority() {
 }
 
 #[test]
+fn a_plain_connection_to_a_port_that_speaks_tls() {
+    let case = Case::new("tlsport");
+    let listener = Side::Source.listener("SASL_SSL");
+    case.replicator(|spec| {
+        set_source(spec, ClusterSpec { bootstrap_servers: listener.clone(), ..ClusterSpec::default() });
+    });
+    let text = case.replicator_says(Reason::SourceUnavailable);
+    assert!(text.contains(&listener) && text.contains("if the port speaks TLS, set tls.enabled"), "{text}");
+}
+
+#[test]
 fn a_password_that_ends_in_a_newline() {
     // `echo migrator-secret | base64`
     let case = Case::new("newline");
