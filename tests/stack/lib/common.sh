@@ -36,10 +36,14 @@ spawn() {
   disown $!
 }
 
-# A process that ended but that nobody has waited for (no init in some containers) counts as gone.
+# A process that ended but that nobody has waited for (no init in some containers) counts as gone; not while other
+# threads of it than the first are still about to end (Zl): they hold its ports.
 alive() {
   kill -0 "$1" 2>/dev/null || return 1
-  case $(ps -o stat= -p "$1" 2>/dev/null) in Z* | '') return 1 ;; esac
+  case $(ps -o stat= -p "$1" 2>/dev/null) in
+    Z*l*) ;;
+    Z* | '') return 1 ;;
+  esac
 }
 
 pid_of() { cat "$STACK_DIR/$1.pid" 2>/dev/null; }
