@@ -128,7 +128,11 @@ impl KafkaError {
                 *user = config.sasl.as_ref().map(|sasl| sasl.username.clone());
             }
             Self::Unreachable { reason, .. } if config.tls.is_none() && reason.contains(CLOSED) => {
-                reason.push_str(" (if the port speaks TLS, set tls.enabled)");
+                *reason = reason.replacen(
+                    CLOSED,
+                    &format!("{CLOSED} (if the port speaks TLS, set tls.enabled)"),
+                    1,
+                );
             }
             _ => {}
         }
