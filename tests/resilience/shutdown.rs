@@ -50,7 +50,7 @@ fn it_ends_without_an_api_server() {
     let _case = Case::alone("sigterm-alone");
     operator::stay_away();
     let operator = Operator::start("term-c", &[("APPMIGRATION_LEASE_DURATION", "4s")]);
-    operator.says("leading", 1, DEADLINE);
+    operator.says("INFO leading lease=", 1, DEADLINE);
     let frozen = Frozen::new("kube-apiserver");
     operator.terminate();
     eventually(GRACE, "its end", || !operator.is_running());

@@ -1,10 +1,15 @@
 //! Who leads: of several operators only the one that holds the Lease works, the others stand by.
 //!
-//! The rules are client-go's. A candidate takes a Lease that is free, whose holder is known to have ended, or whose record has not changed for as long
-//! as the record says, *by the candidate's own clock*: the times that others wrote are never believed. The leader
-//! renews every eighth of that time and stops working once it has not succeeded for two thirds of it; so between
-//! the end of one leader's work and the begin of another's there is a third of it. Every write carries the
-//! resource version that was read: of two that take the Lease at once one fails.
+//! The rules are client-go's. A candidate takes a Lease that was given back, whose holder is known to have ended, or
+//! whose record has not changed for as long as the record says, *by the candidate's own clock*: the times that others
+//! wrote are never believed. The leader renews every eighth of that time and stops working once it has not succeeded
+//! for two thirds of it; so between the end of one leader's work and the begin of another's there is a third of it.
+//! Every write carries the resource version that was read: of two that take the Lease at once one fails.
+//!
+//! A Lease that was deleted or emptied says nothing of who led, and looks from time to time do not show who has
+//! written it and lost it in between. Whoever finds it so writes its record at once, which ends the work of a leader
+//! with its next renewal, and begins to lead only after the record has stood there without a break for as long as a
+//! leader could go on without one.
 //!
 //! A lease cannot fence a Kafka call that is on its way. Hence [`Claim::deadline`]: asked right before each step
 //! that cannot be taken back, it says until when that step must be over.
@@ -74,17 +79,26 @@ pub struct Election {
     standing: watch::Sender<Standing>,
 }
 
-/// A Lease that this process holds.
+/// A Lease that bears the record of this process.
 struct Held {
     lease: Lease,
     /// When the write that got it was sent.
     sent: Instant,
+    /// For how long the record must have stood there before nobody else can be leading: zero where its predecessor
+    /// is known to have ended.
+    proving: Duration,
 }
 
-/// What was seen of a Lease that is not ours, and until when that keeps us from taking it.
+/// A Lease that was renewed.
+struct Renewed {
+    lease: Lease,
+    /// Somebody else has written or deleted it since the last renewal.
+    broken: bool,
+}
+
+/// Another one's record, and until when that keeps us from taking the Lease.
 struct Observed {
-    /// None where there was no Lease, or nobody's.
-    record: Option<LeaseSpec>,
+    record: LeaseSpec,
     until: Instant,
 }
 
@@ -122,21 +136,22 @@ impl Election {
     }
 
     async fn campaign(&self) {
+        // As long as no record was ever seen there is none to be waited for: a leader whose Lease was deleted would
+        // have made it anew by its next renewal, or finds by then whose it is.
+        let mut honored = self.settings.retry() * 2;
         loop {
-            let held = self.stand_by().await;
-            tracing::info!(lease = %self.settings, identity = self.settings.identity, "leading");
-            self.standing.send_replace(Standing::Leading { renewed: held.sent });
-            let why = self.lead(held).await;
-            tracing::warn!(lease = %self.settings, why, "leading no more");
+            let held = self.stand_by(&mut honored).await;
+            honored = honored.max(self.settings.duration);
+            let why = self.hold(held).await;
             self.standing.send_replace(Standing::Unknown(why));
         }
     }
 
-    /// Waits until the Lease is had.
-    async fn stand_by(&self) -> Held {
+    /// Waits until the Lease is had. `honored`: for how long the records that were seen keep others from leading.
+    async fn stand_by(&self, honored: &mut Duration) -> Held {
         let mut observed = None;
         loop {
-            match self.within_call(self.take(&mut observed)).await {
+            match self.within_call(self.take(&mut observed, honored)).await {
                 Ok(Ok(held)) => return held,
                 Ok(Err(leader)) => self.tell(Standing::StandBy { leader }),
                 Err(error) => {
@@ -167,86 +182,114 @@ impl Election {
     }
 
     /// One try to take the Lease; else who holds it.
-    async fn take(&self, observed: &mut Option<Observed>) -> kube::Result<Result<Held, String>> {
+    async fn take(
+        &self,
+        observed: &mut Option<Observed>,
+        honored: &mut Duration,
+    ) -> kube::Result<Result<Held, String>> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
-            if !self.may_take(None, observed) {
-                return Ok(Err(String::new()));
-            }
             let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.record(None)) };
-            let sent = Instant::now();
+            let (sent, proving) = (Instant::now(), *honored);
             let created = self.api.create(&PostParams::default(), &lease).await;
-            return Ok(unless_taken(created)?.map(|lease| Held { lease, sent }).ok_or_else(String::new));
+            return Ok(unless_taken(created)?
+                .map(|lease| Held { lease, sent, proving })
+                .ok_or_else(String::new));
         };
         let spec = lease.spec.clone().unwrap_or_default();
+        *honored = (*honored).max(self.honored(&spec));
         let holder = spec.holder_identity.clone().unwrap_or_default();
         let given_back = holder.is_empty() && spec.lease_duration_seconds == Some(GIVEN_BACK);
-        let free = given_back || holder == self.settings.identity || identity::has_ended(&holder);
-        if !free && !self.may_take(Some(&spec).filter(|_| !holder.is_empty()), observed) {
-            return Ok(Err(holder));
-        }
+        let ended = given_back || holder == self.settings.identity || identity::has_ended(&holder);
+        let proving = match holder.as_str() {
+            "" if !given_back => *honored,
+            _ if ended || self.has_run_out(&spec, observed) => Duration::ZERO,
+            _ => return Ok(Err(holder)),
+        };
         lease.spec = Some(self.record(Some(&spec)));
         let sent = Instant::now();
         let replaced = self.api.replace(&self.settings.name, &PostParams::default(), &lease).await;
-        Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent }).ok_or(holder))
+        Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent, proving }).ok_or(holder))
     }
 
-    /// Whether nobody can be leading any more, as far as this process has seen. A record keeps others away for as
-    /// long as it says since it was last seen to change, also where it was deleted or emptied meanwhile: its writer
-    /// may not know yet. Where there was none from the first, a leader would have made one anew by its next renewal.
-    fn may_take(&self, record: Option<&LeaseSpec>, observed: &mut Option<Observed>) -> bool {
+    /// For how long after a record was written its writer may lead.
+    fn honored(&self, record: &LeaseSpec) -> Duration {
+        let seconds = u64::try_from(record.lease_duration_seconds.unwrap_or_default());
+        Duration::from_secs(seconds.unwrap_or(0)).max(self.settings.duration).min(LONGEST)
+    }
+
+    /// Whether the record has been the same for as long as it is honored, as far as this process has seen.
+    fn has_run_out(&self, record: &LeaseSpec, observed: &mut Option<Observed>) -> bool {
         let now = Instant::now();
         match observed {
-            Some(seen) if seen.record.as_ref() == record => now >= seen.until,
+            Some(seen) if seen.record == *record => now >= seen.until,
             _ => {
-                let holds = match record {
-                    Some(record) => {
-                        let seconds = u64::try_from(record.lease_duration_seconds.unwrap_or_default());
-                        Duration::from_secs(seconds.unwrap_or(0)).max(self.settings.duration).min(LONGEST)
-                    }
-                    None => self.settings.retry() * 2,
-                };
-                let before = observed.as_ref().map_or(now, |seen| seen.until);
-                *observed = Some(Observed { record: record.cloned(), until: before.max(now + holds) });
+                *observed = Some(Observed { record: record.clone(), until: now + self.honored(record) });
                 false
             }
         }
     }
 
-    /// Renews until that is in vain, and says why.
-    async fn lead(&self, held: Held) -> String {
-        let Held { mut lease, sent: mut renewed } = held;
+    /// Renews until that is in vain, and says why. Leads from when nobody else can.
+    async fn hold(&self, held: Held) -> String {
+        let Held { mut lease, sent: mut renewed, proving } = held;
+        let mut leads_from = renewed + proving;
+        let mut leads = false;
+        if !proving.is_zero() {
+            let seconds = proving.as_secs_f64();
+            tracing::info!(lease = %self.settings, seconds, "taken, as it was nobody's; in use once nobody else can have it");
+            self.tell(Standing::StandBy { leader: String::new() });
+        }
         let mut trouble = String::new();
-        loop {
+        let why = loop {
+            if Instant::now() >= leads_from {
+                if !leads {
+                    leads = true;
+                    tracing::info!(lease = %self.settings, identity = self.settings.identity, "leading");
+                }
+                self.standing.send_replace(Standing::Leading { renewed });
+            }
             let end = renewed + self.settings.renew_deadline();
-            let next = (Instant::now() + self.settings.retry()).min(end);
+            let mut next = (Instant::now() + self.settings.retry()).min(end);
+            if !leads {
+                next = next.min(leads_from);
+            }
             tokio::time::sleep_until(next.into()).await;
             if Instant::now() >= end {
                 let seconds = self.settings.renew_deadline().as_secs_f64();
-                return format!("the Lease could not be renewed for {seconds} s: {trouble}");
+                break format!("the Lease could not be renewed for {seconds} s: {trouble}");
             }
             let sent = Instant::now();
             let call = self.settings.call().min(end - sent);
             match within(call, self.renew(&lease)).await {
                 Ok(Ok(new)) => {
-                    (lease, renewed) = (new, sent);
-                    self.standing.send_replace(Standing::Leading { renewed });
+                    // Who has led meanwhile, if it was another one's for a while, may not know yet.
+                    if !leads && new.broken {
+                        leads_from = sent + proving.max(self.settings.duration);
+                    }
+                    (lease, renewed) = (new.lease, sent);
                 }
-                Ok(Err(holder)) => return format!("the Lease was taken by {holder}"),
+                Ok(Err(holder)) => break format!("the Lease was taken by {holder}"),
                 Err(error) => trouble = error.to_string(),
             }
+        };
+        if leads {
+            tracing::warn!(lease = %self.settings, why, "leading no more");
+        } else {
+            tracing::info!(lease = %self.settings, why, "lost before it was in use");
         }
+        why
     }
 
     /// The Lease with a new time, or who has taken it. One that was deleted is made again; one that somebody else
     /// has only touched is read again.
-    async fn renew(&self, lease: &Lease) -> kube::Result<Result<Lease, String>> {
+    async fn renew(&self, lease: &Lease) -> kube::Result<Result<Renewed, String>> {
         let name = &self.settings.name;
         let mut lease = lease.clone();
         lease.spec = Some(self.record(lease.spec.as_ref()));
         match self.api.replace(name, &PostParams::default(), &lease).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            other => return other.map(Ok),
+            other => return other.map(|lease| Ok(Renewed { lease, broken: false })),
         }
         let found = self.api.get_opt(name).await?;
         let renewed = match found {
@@ -264,7 +307,9 @@ impl Election {
                 self.api.replace(name, &PostParams::default(), &found).await
             }
         };
-        Ok(unless_taken(renewed)?.ok_or_else(|| "another one at the same moment".to_owned()))
+        Ok(unless_taken(renewed)?
+            .map(|lease| Renewed { lease, broken: true })
+            .ok_or_else(|| "another one at the same moment".to_owned()))
     }
 
     /// Gives the Lease back.
