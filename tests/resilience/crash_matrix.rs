@@ -1,7 +1,7 @@
 //! The crash matrix: a migration that nobody disturbs tells which calls to servers it makes; then the operator dies
 //! right before each of them and is started again, and everything must come to the same end.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use crate::harness::{
     Case,
@@ -20,6 +20,15 @@ const AT_ONCE: usize = 20;
 /// How often each point is tried in `make test-all`.
 const ROUNDS: usize = 3;
 
+/// Where the operator dies: so many calls behind the first of this name; without a name, of all.
+#[derive(Clone, Copy)]
+struct Aim {
+    /// Which call of the script that is.
+    point: usize,
+    name: &'static str,
+    behind: usize,
+}
+
 /// A point, and what came of it.
 struct Row {
     point: usize,
@@ -33,29 +42,49 @@ struct Row {
 #[test]
 fn the_operator_dies_before_any_of_its_calls() {
     let script = script();
-    let all: Vec<usize> = (0..script.calls.len()).collect();
+    let by_place: Vec<Aim> =
+        (0..script.calls.len()).map(|point| Aim { point, name: "", behind: point }).collect();
     let mut rows: Vec<Row> = Vec::new();
     if whole() {
+        let mut met = BTreeSet::new();
         for _ in 0..ROUNDS {
-            merge(&mut rows, all.chunks(AT_ONCE).flat_map(|calls| dies_before(calls, script)).collect());
+            let round: Vec<Row> =
+                by_place.chunks(AT_ONCE).flat_map(|aims| dies_before(aims, script)).collect();
+            met.extend(round.iter().map(|row| row.call.clone()));
+            merge(&mut rows, round);
         }
-        let not_met = script.calls.iter().find(|call| !rows.iter().any(|row| row.call == **call));
+        // Where a cache lagged behind, all later places are one call off: what was passed over is aimed at by name.
+        let is_met = |aim: &Aim| met.contains(&script.calls[aim.point]);
+        let by_name: Vec<Aim> = by_place
+            .iter()
+            .filter(|aim| !is_met(aim))
+            .map(|aim| Aim { name: beginning(&script.calls[aim.point]), behind: 0, ..*aim })
+            .collect();
+        rows.extend(by_name.chunks(AT_ONCE).flat_map(|aims| dies_before(aims, script)));
+        let met: BTreeSet<&String> = met.iter().chain(rows.iter().map(|row| &row.call)).collect();
+        let not_met = script.calls.iter().find(|call| !met.contains(call));
         assert_eq!(not_met, None, "nobody died before it");
     } else {
-        let points = Random::seeded("the crash matrix").choose(SAMPLE, all);
-        rows = dies_before(&points, script);
+        let aims = Random::seeded("the crash matrix").choose(SAMPLE, by_place);
+        rows = dies_before(&aims, script);
     }
     say(&format!("the crash matrix, {} of {} calls\n{}", rows.len(), script.calls.len(), table(&rows)));
     assert!(rows.iter().all(|row| row.equal && row.wrong + row.repeated == 0 && row.killed > 0));
 }
 
+/// What a call's name begins with before it names a group or a cluster, which are other ones in each scene.
+fn beginning(call: &'static str) -> &'static str {
+    let end = ["<group>", "the source", "the target"].iter().filter_map(|name| call.find(name)).min();
+    &call[..end.unwrap_or(call.len())]
+}
+
 /// The operator dies once, with a migration right before each of these calls.
-fn dies_before(calls: &[usize], script: &Script) -> Vec<Row> {
+fn dies_before(aims: &[Aim], script: &Script) -> Vec<Row> {
     let case = Case::alone("matrix");
     let points: Vec<Point> =
-        calls.iter().enumerate().map(|(n, call)| Scene::point(&case, n, "", *call)).collect();
+        aims.iter().enumerate().map(|(n, aim)| Scene::point(&case, n, aim.name, aim.behind)).collect();
     let running = Points::crash(&points);
-    let scene = Scene::new(&case, calls.len());
+    let scene = Scene::new(&case, aims.len());
     scene.confirm(&running, &points);
     let at = running.wait_for_arrival(&points);
     operator::wait_for_end(DEADLINE);
@@ -70,10 +99,10 @@ fn dies_before(calls: &[usize], script: &Script) -> Vec<Row> {
     let row = |(n, Told { wrong, repeated }): (usize, Told)| {
         let end = scene.end(n);
         if end != script.end {
-            say(&format!("call {}: {end:#}\nthe undisturbed one: {:#}", calls[n], script.end));
+            say(&format!("call {}: {end:#}\nthe undisturbed one: {:#}", aims[n].point, script.end));
         }
         let call = at[n].replace(&format!("{}-{n}", case.group), "<group>");
-        Row { point: calls[n], call, killed: 1, equal: end == script.end, wrong, repeated }
+        Row { point: aims[n].point, call, killed: 1, equal: end == script.end, wrong, repeated }
     };
     scene.commits().into_iter().enumerate().map(row).collect()
 }
