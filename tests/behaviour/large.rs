@@ -1,6 +1,6 @@
 //! A group of many partitions: the plan is compressed and split, and everything holds as for a small one.
 
-use crate::harness::{Case, Side, wire::Offset};
+use crate::harness::{Case, Side, migration::ready_reason, stack::DEADLINE, wire::Offset};
 
 /// Of one topic. `LARGE` is the number of topics: 12, which are 10,800 partitions, in `make test-all`.
 const PARTITIONS: i32 = 900;
@@ -28,6 +28,9 @@ fn a_plan_of_many_partitions() {
     }
     case.replicator(|_| {});
     let app = case.migrate(|_| {});
+    app.wait("Completed", DEADLINE * u32::try_from(topics.len()).unwrap(), |o| {
+        ready_reason(o) == Some("Completed")
+    });
     app.completes_exactly();
     assert_eq!(app.target_offsets(), case.expected_offsets(Side::Source, &case.group));
     let first = app.plan().config_map;
