@@ -15,7 +15,7 @@ pub enum Readiness {
     NotReady(Cow<'static, str>),
     /// It can.
     Ready,
-    /// It could, and another instance leads. Counts as ready: it is what a stand-by is there for.
+    /// It could, and does not lead. Counts as ready: it is what a stand-by is there for.
     StandBy,
 }
 

@@ -57,7 +57,7 @@ async fn livez(State(health): State<Health>) -> (StatusCode, String) {
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     match health.readiness() {
         Readiness::Ready => (StatusCode::OK, "ok\n".to_owned()),
-        Readiness::StandBy => (StatusCode::OK, "stand-by: another instance leads\n".to_owned()),
+        Readiness::StandBy => (StatusCode::OK, "stand-by: this instance does not lead\n".to_owned()),
         Readiness::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
 }
@@ -103,7 +103,7 @@ mod tests {
         health.not_ready("caches are being filled");
         assert_eq!(get(address, "/readyz"), (503, "not ready: caches are being filled\n".to_owned()));
         health.set(Readiness::StandBy);
-        assert_eq!(get(address, "/readyz"), (200, "stand-by: another instance leads\n".to_owned()));
+        assert_eq!(get(address, "/readyz"), (200, "stand-by: this instance does not lead\n".to_owned()));
         health.set(Readiness::Ready);
         assert_eq!(get(address, "/readyz"), (200, "ok\n".to_owned()));
     }

@@ -11,7 +11,7 @@ pub enum Standing {
     Unknown(String),
     /// Another one leads, or nobody does for the moment.
     StandBy {
-        /// The holder's identity.
+        /// The holder's identity; empty where there is none.
         leader: String,
     },
     /// This process leads.

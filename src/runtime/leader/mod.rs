@@ -1,15 +1,17 @@
 //! Who leads: of several operators only the one that holds the Lease works, the others stand by.
 //!
-//! The rules are client-go's. A candidate takes a Lease that was given back, whose holder is known to have ended, or
-//! whose record has not changed for as long as the record says, *by the candidate's own clock*: the times that others
-//! wrote are never believed. The leader renews every eighth of that time and stops working once it has not succeeded
-//! for two thirds of it; so between the end of one leader's work and the begin of another's there is a third of it.
-//! Every write carries the resource version that was read: of two that take the Lease at once one fails.
+//! The rules are client-go's, and stricter where a Lease is nobody's. A candidate takes a Lease that was given back,
+//! whose holder is known to have ended, or which nobody has written for as long as its record says, *by the
+//! candidate's own clock*: the times that others wrote are never believed. The leader renews every eighth of that time
+//! and stops working once it has not succeeded for two thirds of it; so between the end of one leader's work and the
+//! begin of another's there is a third of it. Whoever takes the Lease writes with the resource version that was read:
+//! of two at once one fails.
 //!
-//! A Lease that was deleted or emptied says nothing of who led, and looks from time to time do not show who has
-//! written it and lost it in between. Whoever finds it so writes its record at once, which ends the work of a leader
-//! with its next renewal, and begins to lead only after the record has stood there without a break for as long as a
-//! leader could go on without one.
+//! A Lease that was deleted or emptied says nothing of who led. So it is not taken as it is found: where there is none
+//! a candidate makes one without a holder, and one without a holder must stand there untouched like any other's. The
+//! leader, if there is one, writes itself into it by its next renewal. Only a process that has never seen any record,
+//! and makes the first one itself, waits for no more than two renewals, so that a first installation works soon: a
+//! leader that cannot reach the API server for just that time, and whose Lease is deleted just then, is not seen.
 //!
 //! A lease cannot fence a Kafka call that is on its way. Hence [`Claim::deadline`]: asked right before each step
 //! that cannot be taken back, it says until when that step must be over.
@@ -79,28 +81,24 @@ pub struct Election {
     standing: watch::Sender<Standing>,
 }
 
-/// A Lease that bears the record of this process.
+/// A Lease that this process holds.
 struct Held {
     lease: Lease,
     /// When the write that got it was sent.
     sent: Instant,
-    /// For how long the record must have stood there before nobody else can be leading: zero where its predecessor
-    /// is known to have ended.
-    proving: Duration,
 }
 
-/// A Lease that was renewed.
-struct Renewed {
-    lease: Lease,
-    /// Somebody else has written or deleted it since the last renewal.
-    broken: bool,
+/// What a candidate has seen.
+#[derive(Default)]
+struct Seen {
+    /// The version of the Lease that was seen last, and when it may be taken if it is still that one then.
+    lease: Option<(Version, Instant)>,
+    /// For how long the records that were seen may keep their writers at work. None: there never was one.
+    honored: Option<Duration>,
 }
 
-/// Another one's record, and until when that keeps us from taking the Lease.
-struct Observed {
-    record: LeaseSpec,
-    until: Instant,
-}
+/// The uid and the resource version: what is written anew is another one, though it be the same.
+type Version = (Option<String>, Option<String>);
 
 impl Election {
     /// A candidate with a client of its own: no retries, and every call has its deadline.
@@ -128,7 +126,7 @@ impl Election {
             () = self.campaign() => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
-        let led = matches!(*self.standing.borrow(), Standing::Leading { .. });
+        let led = self.claim().holds();
         self.standing.send_replace(Standing::Unknown("the operator is ending".to_owned()));
         if led && let Err(error) = self.within_call(self.release()).await {
             tracing::warn!(lease = %self.settings, %error, "the Lease could not be given back; it runs out by itself");
@@ -136,22 +134,24 @@ impl Election {
     }
 
     async fn campaign(&self) {
-        // As long as no record was ever seen there is none to be waited for: a leader whose Lease was deleted would
-        // have made it anew by its next renewal, or finds by then whose it is.
-        let mut honored = self.settings.retry() * 2;
+        let mut seen = Seen::default();
         loop {
-            let held = self.stand_by(&mut honored).await;
-            honored = honored.max(self.settings.duration);
-            let why = self.hold(held).await;
+            let held = self.stand_by(seen).await;
+            tracing::info!(lease = %self.settings, identity = self.settings.identity, "leading");
+            self.standing.send_replace(Standing::Leading { renewed: held.sent });
+            let why = self.lead(held).await;
+            tracing::warn!(lease = %self.settings, why, "leading no more");
             self.standing.send_replace(Standing::Unknown(why));
+            seen = Seen { lease: None, honored: Some(self.settings.duration) };
         }
     }
 
-    /// Waits until the Lease is had. `honored`: for how long the records that were seen keep others from leading.
-    async fn stand_by(&self, honored: &mut Duration) -> Held {
-        let mut observed = None;
+    /// Waits until the Lease is had.
+    async fn stand_by(&self, mut seen: Seen) -> Held {
+        // What this process itself has left there, it is not at work with any more: at its first look.
+        let mut first = seen.honored.is_none();
         loop {
-            match self.within_call(self.take(&mut observed, honored)).await {
+            match self.within_call(self.take(&mut seen, &mut first)).await {
                 Ok(Ok(held)) => return held,
                 Ok(Err(leader)) => self.tell(Standing::StandBy { leader }),
                 Err(error) => {
@@ -182,134 +182,116 @@ impl Election {
     }
 
     /// One try to take the Lease; else who holds it.
-    async fn take(
-        &self,
-        observed: &mut Option<Observed>,
-        honored: &mut Duration,
-    ) -> kube::Result<Result<Held, String>> {
+    async fn take(&self, seen: &mut Seen, first: &mut bool) -> kube::Result<Result<Held, String>> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
-            let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.record(None)) };
-            let (sent, proving) = (Instant::now(), *honored);
-            let created = self.api.create(&PostParams::default(), &lease).await;
-            return Ok(unless_taken(created)?
-                .map(|lease| Held { lease, sent, proving })
-                .ok_or_else(String::new));
+            return self.make(seen).await.map(Err);
         };
         let spec = lease.spec.clone().unwrap_or_default();
-        *honored = (*honored).max(self.honored(&spec));
         let holder = spec.holder_identity.clone().unwrap_or_default();
         let given_back = holder.is_empty() && spec.lease_duration_seconds == Some(GIVEN_BACK);
-        let ended = given_back || holder == self.settings.identity || identity::has_ended(&holder);
-        let proving = match holder.as_str() {
-            "" if !given_back => *honored,
-            _ if ended || self.has_run_out(&spec, observed) => Duration::ZERO,
-            _ => return Ok(Err(holder)),
-        };
+        let own = holder == self.settings.identity && std::mem::take(first);
+        *first = false;
+        let over = given_back || own || identity::has_ended(&holder);
+        if !self.has_run_out(&lease, seen) && !over {
+            return Ok(Err(holder));
+        }
         lease.spec = Some(self.record(Some(&spec)));
         let sent = Instant::now();
         let replaced = self.api.replace(&self.settings.name, &PostParams::default(), &lease).await;
-        Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent, proving }).ok_or(holder))
+        Ok(unless_taken(replaced)?.map(|lease| Held { lease, sent }).ok_or(holder))
     }
 
-    /// For how long after a record was written its writer may lead.
-    fn honored(&self, record: &LeaseSpec) -> Duration {
-        let seconds = u64::try_from(record.lease_duration_seconds.unwrap_or_default());
-        Duration::from_secs(seconds.unwrap_or(0)).max(self.settings.duration).min(LONGEST)
+    /// Makes the Lease, for nobody as yet.
+    async fn make(&self, seen: &mut Seen) -> kube::Result<String> {
+        let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
+        let spec = LeaseSpec {
+            lease_duration_seconds: Some(seconds(seen.honored.unwrap_or(self.settings.duration))),
+            ..LeaseSpec::default()
+        };
+        let lease = Lease { metadata, spec: Some(spec) };
+        let first = seen.honored.is_none();
+        // Whoever comes first, or if the answer is lost: the next look finds a record that is honored.
+        seen.honored.get_or_insert(self.settings.duration);
+        if let Some(made) = unless_taken(self.api.create(&PostParams::default(), &lease).await)? {
+            let wait = if first { self.settings.retry() * 2 } else { self.honored(&made, seen) };
+            seen.lease = Some((version(&made), Instant::now() + wait));
+        }
+        Ok(String::new())
     }
 
-    /// Whether the record has been the same for as long as it is honored, as far as this process has seen.
-    fn has_run_out(&self, record: &LeaseSpec, observed: &mut Option<Observed>) -> bool {
-        let now = Instant::now();
-        match observed {
-            Some(seen) if seen.record == *record => now >= seen.until,
+    /// For how long a leader may be at work that nothing is seen of: by this record or by an earlier one.
+    fn honored(&self, lease: &Lease, seen: &mut Seen) -> Duration {
+        let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
+        let record = Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(LONGEST);
+        *seen.honored.insert(record.max(self.settings.duration).max(seen.honored.unwrap_or_default()))
+    }
+
+    /// Whether nobody has written it for as long as it is honored, as far as this process has seen.
+    fn has_run_out(&self, lease: &Lease, seen: &mut Seen) -> bool {
+        let (now, version) = (Instant::now(), version(lease));
+        match &seen.lease {
+            Some((same, until)) if *same == version => now >= *until,
             _ => {
-                *observed = Some(Observed { record: record.clone(), until: now + self.honored(record) });
+                seen.lease = Some((version, now + self.honored(lease, seen)));
                 false
             }
         }
     }
 
-    /// Renews until that is in vain, and says why. Leads from when nobody else can.
-    async fn hold(&self, held: Held) -> String {
-        let Held { mut lease, sent: mut renewed, proving } = held;
-        let mut leads_from = renewed + proving;
-        let mut leads = false;
-        if !proving.is_zero() {
-            let seconds = proving.as_secs_f64();
-            tracing::info!(lease = %self.settings, seconds, "taken, as it was nobody's; in use once nobody else can have it");
-            self.tell(Standing::StandBy { leader: String::new() });
-        }
+    /// Renews until that is in vain, and says why.
+    async fn lead(&self, held: Held) -> String {
+        let Held { mut lease, sent: mut renewed } = held;
         let mut trouble = String::new();
-        let why = loop {
-            if Instant::now() >= leads_from {
-                if !leads {
-                    leads = true;
-                    tracing::info!(lease = %self.settings, identity = self.settings.identity, "leading");
-                }
-                self.standing.send_replace(Standing::Leading { renewed });
-            }
+        loop {
             let end = renewed + self.settings.renew_deadline();
-            let mut next = (Instant::now() + self.settings.retry()).min(end);
-            if !leads {
-                next = next.min(leads_from);
-            }
+            let next = (Instant::now() + self.settings.retry()).min(end);
             tokio::time::sleep_until(next.into()).await;
-            if Instant::now() >= end {
-                let seconds = self.settings.renew_deadline().as_secs_f64();
-                break format!("the Lease could not be renewed for {seconds} s: {trouble}");
-            }
             let sent = Instant::now();
+            if sent >= end {
+                let seconds = self.settings.renew_deadline().as_secs_f64();
+                return format!("the Lease could not be renewed for {seconds} s: {trouble}");
+            }
             let call = self.settings.call().min(end - sent);
             match within(call, self.renew(&lease)).await {
+                // An answer that was there in time, and is seen too late, renews nothing.
+                Ok(Ok(_)) if Instant::now() >= end => {}
                 Ok(Ok(new)) => {
-                    // Who has led meanwhile, if it was another one's for a while, may not know yet.
-                    if !leads && new.broken {
-                        leads_from = sent + proving.max(self.settings.duration);
-                    }
-                    (lease, renewed) = (new.lease, sent);
+                    (lease, renewed) = (new, sent);
+                    self.standing.send_replace(Standing::Leading { renewed });
                 }
-                Ok(Err(holder)) => break format!("the Lease was taken by {holder}"),
+                Ok(Err(holder)) => return format!("the Lease was taken by {holder}"),
                 Err(error) => trouble = error.to_string(),
             }
-        };
-        if leads {
-            tracing::warn!(lease = %self.settings, why, "leading no more");
-        } else {
-            tracing::info!(lease = %self.settings, why, "lost before it was in use");
         }
-        why
     }
 
-    /// The Lease with a new time, or who has taken it. One that was deleted is made again; one that somebody else
-    /// has only touched is read again.
-    async fn renew(&self, lease: &Lease) -> kube::Result<Result<Renewed, String>> {
+    /// The Lease with a new time, or who has taken it. One that was deleted is made again; one that was emptied or
+    /// touched by somebody else is read again.
+    async fn renew(&self, lease: &Lease) -> kube::Result<Result<Lease, String>> {
         let name = &self.settings.name;
         let mut lease = lease.clone();
         lease.spec = Some(self.record(lease.spec.as_ref()));
         match self.api.replace(name, &PostParams::default(), &lease).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            other => return other.map(|lease| Ok(Renewed { lease, broken: false })),
+            other => return other.map(Ok),
         }
         let found = self.api.get_opt(name).await?;
         let renewed = match found {
             None => {
-                let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
-                lease.metadata = metadata;
+                lease.metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
                 self.api.create(&PostParams::default(), &lease).await
             }
             Some(mut found) => {
                 let spec = found.spec.take().unwrap_or_default();
-                if spec.holder_identity.as_ref() != Some(&self.settings.identity) {
-                    return Ok(Err(spec.holder_identity.filter(|h| !h.is_empty()).unwrap_or_else(nobody)));
+                let holder = spec.holder_identity.as_deref().unwrap_or_default();
+                if !holder.is_empty() && holder != self.settings.identity {
+                    return Ok(Err(holder.to_owned()));
                 }
                 found.spec = Some(self.record(Some(&spec)));
                 self.api.replace(name, &PostParams::default(), &found).await
             }
         };
-        Ok(unless_taken(renewed)?
-            .map(|lease| Renewed { lease, broken: true })
-            .ok_or_else(|| "another one at the same moment".to_owned()))
+        Ok(unless_taken(renewed)?.ok_or_else(|| "another one at the same moment".to_owned()))
     }
 
     /// Gives the Lease back.
@@ -334,7 +316,7 @@ impl Election {
         let transitions = before.and_then(|b| b.lease_transitions);
         LeaseSpec {
             holder_identity: Some(self.settings.identity.clone()),
-            lease_duration_seconds: Some(i32::try_from(self.settings.duration.as_secs()).unwrap_or(i32::MAX)),
+            lease_duration_seconds: Some(seconds(self.settings.duration)),
             acquire_time: before
                 .filter(|_| mine)
                 .and_then(|b| b.acquire_time.clone())
@@ -384,6 +366,10 @@ fn unless_taken(written: kube::Result<Lease>) -> kube::Result<Option<Lease>> {
     }
 }
 
-fn nobody() -> String {
-    "nobody: somebody has emptied it".to_owned()
+fn version(lease: &Lease) -> Version {
+    (lease.metadata.uid.clone(), lease.metadata.resource_version.clone())
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
